@@ -1,0 +1,107 @@
+"""Settings: frozen dataclasses in which floats are traced and everything else is static.
+
+A float may be swept, vmapped or made a tracer without a new compilation; an int, bool, string or
+tuple decides shapes or the program, so another value of it is another program.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+import numpy as np
+
+T = TypeVar("T")
+
+
+class SpecError(ValueError):
+    """A setting, or a combination of settings, that has no meaning; the message is one line."""
+
+
+def setting(
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: Sequence[str] = (),
+) -> Any:
+    """A field of a `config`: its default, what it is, and the values that are allowed.
+
+    Args:
+        default: value where nothing is said.
+        text: one line for `imitax list`, with units.
+        low: smallest allowed number, itself allowed.
+        high: largest allowed number, itself allowed.
+        above: largest number that is too small.
+        choices: allowed words; a tuple field with choices takes a tuple or one of the words.
+    """
+    metadata = {"text": text, "low": low, "high": high, "above": above, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(setting,))
+def config(cls: type[T]) -> type[T]:
+    """Make a frozen, keyword-only dataclass and a pytree: floats are leaves, the rest static."""
+    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+    data = [field.name for field in fields if field.type is float]
+    meta = [field.name for field in fields if field.type is not float]
+    return jax.tree_util.register_dataclass(cls, data_fields=data, meta_fields=meta)
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether `value` can be checked now, that is, holds no tracer."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+
+def allowed(field: dataclasses.Field) -> str:
+    """The allowed values of a setting, for messages and listings."""
+    meta = field.metadata
+    parts = []
+    if meta["choices"]:
+        parts.append("|".join(meta["choices"]))
+    if field.type is bool:
+        parts.append("true|false")
+    if meta["above"] is not None:
+        parts.append(f"> {meta['above']}")
+    if meta["low"] is not None:
+        parts.append(f">= {meta['low']}")
+    if meta["high"] is not None:
+        parts.append(f"<= {meta['high']}")
+    if "tuple" in str(field.type):
+        parts.append("numbers joined by x")
+    return ", ".join(parts) if parts else getattr(field.type, "__name__", str(field.type))
+
+
+def check_ranges(settings: Any, owner: str) -> None:
+    """Refuse concrete values outside the declared ranges; tracers pass.
+
+    Raises:
+        SpecError: names the owner, the setting, the value and the allowed values.
+    """
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if not field.metadata or not is_concrete(value):
+            continue
+        if not _inside(value, field):
+            raise SpecError(
+                f"{owner}: {field.name}={value} is out of range; allowed: {allowed(field)}"
+            )
+
+
+def _inside(value: Any, field: dataclasses.Field) -> bool:
+    meta = field.metadata
+    if isinstance(value, str):
+        return value in meta["choices"]
+    numbers = np.asarray(value, dtype=float)
+    if numbers.size == 0:
+        return True
+    if not np.all(np.isfinite(numbers)):
+        return False
+    if meta["low"] is not None and np.any(numbers < meta["low"]):
+        return False
+    if meta["high"] is not None and np.any(numbers > meta["high"]):
+        return False
+    return not (meta["above"] is not None and np.any(numbers <= meta["above"]))
