@@ -1,0 +1,140 @@
+"""Behavioural cloning: maximum likelihood on the demonstrations, and nothing else.
+
+Tabular, the estimate is the empirical action distribution where something was seen; where nothing
+was seen it is uniform (the definition of Xu, Li and Yu 2022) or the first action. Non-stationary
+(one table per step) unless `stationary=true` (one table for all steps). With a network, the loss
+is minimised by Adam on minibatches.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from imitax import supervised
+from imitax.algorithm import blank_metrics
+from imitax.config import check_ranges, config, setting
+from imitax.envs.tabular import TabularFamily
+from imitax.policies import Policy, tabular
+from imitax.types import Algorithm, Demand, Problem
+
+
+@config
+class TabularBCConfig:
+    """Behavioural cloning in a table."""
+
+    policy: str = setting("auto", "representation", choices=("auto", "tabular"))
+    stationary: bool = setting(False, "one table for all steps instead of one per step")
+    unseen: str = setting(
+        "uniform", "action where nothing was seen", choices=("uniform", "first")
+    )
+
+
+@config
+class NetworkBCConfig(supervised.NetworkSettings):
+    """Behavioural cloning with a network."""
+
+    num_steps: int = setting(1000, "gradient steps", low=1)
+
+
+class TabularBCState(NamedTuple):
+    """The policy's table."""
+
+    table: jax.Array
+    """[T, S, A], or [S, A] if stationary."""
+    converged: jax.Array
+
+
+class NetworkBCState(NamedTuple):
+    """The network and the samples it learns from."""
+
+    fit: supervised.Fit
+    data: supervised.Dataset
+    converged: jax.Array
+
+
+def likelihood_table(counts: jax.Array, *, stationary: bool, unseen: str) -> jax.Array:
+    """The maximum-likelihood policy of a table of counts.
+
+    Args:
+        counts: [T, S, A].
+        stationary: whether to share one table among all steps.
+        unseen: `uniform` or `first`, the rule where the counts are zero.
+
+    Returns:
+        [T, S, A], or [S, A] if stationary.
+    """
+    counts = jnp.sum(counts, axis=0) if stationary else counts
+    total = jnp.sum(counts, axis=-1, keepdims=True)
+    num_actions = counts.shape[-1]
+    default = jnp.full(num_actions, 1.0 / num_actions, counts.dtype)
+    if unseen == "first":
+        default = jax.nn.one_hot(0, num_actions, dtype=counts.dtype)
+    return jnp.where(total > 0, counts / jnp.maximum(total, 1.0), default)
+
+
+def bc(env: Any, config: TabularBCConfig | NetworkBCConfig | None = None) -> Algorithm:
+    """Behavioural cloning on an environment.
+
+    Args:
+        env: an environment family, from `imitax.make`.
+        config: which representation, and its settings; by default a table where the environment
+            is tabular, a network elsewhere.
+
+    Returns:
+        An `Algorithm`.
+
+    Raises:
+        SpecError: a setting out of range, or without meaning on this environment.
+    """
+    if config is None:
+        config = TabularBCConfig() if isinstance(env, TabularFamily) else NetworkBCConfig()
+    check_ranges(config, "bc")
+    return _tabular(config) if isinstance(config, TabularBCConfig) else _network(env, config)
+
+
+def _tabular(config: TabularBCConfig) -> Algorithm:
+    def table(counts):
+        return likelihood_table(counts, stationary=config.stationary, unseen=config.unseen)
+
+    def init(key, problem: Problem):
+        del key
+        empty = jnp.zeros_like(problem.demonstrations.counts)
+        return TabularBCState(table(empty), jnp.bool_(False))
+
+    def step(key, problem: Problem, state: TabularBCState):
+        del key
+        demonstrations = problem.demonstrations
+        labels = demonstrations.num_episodes * problem.horizon
+        metrics = blank_metrics()._replace(expert_labels=labels)
+        return state._replace(table=table(demonstrations.counts)), metrics
+
+    def policy(problem: Problem, state: TabularBCState) -> Policy:
+        del problem
+        return tabular(state.table)
+
+    return Algorithm(init, step, policy, lambda _: jnp.int32(1), Demand("counts"), False)
+
+
+def _network(env: Any, config: NetworkBCConfig) -> Algorithm:
+    head = supervised.head(config, env, "bc")
+
+    def init(key, problem: Problem):
+        shown = problem.demonstrations
+        num_rows = problem.capacity.num_demos * problem.capacity.horizon
+        data = supervised.dataset(shown, num_rows)
+        fit = supervised.start(key, head, config.learning_rate, data.obs[0])
+        return NetworkBCState(fit, data, jnp.bool_(False))
+
+    def step(key, problem: Problem, state: NetworkBCState):
+        del problem
+        fit, _ = supervised.update(key, head, config, state.fit, state.data)
+        metrics = blank_metrics()._replace(expert_labels=state.data.size)
+        return state._replace(fit=fit), metrics
+
+    def policy(problem: Problem, state: NetworkBCState) -> Policy:
+        del problem
+        return Policy(state.fit.params, head)
+
+    num_steps = config.num_steps
+    return Algorithm(init, step, policy, lambda _: jnp.int32(num_steps), Demand("episodes"), False)

@@ -1,0 +1,1 @@
+"""Environment families, each a gymnax environment that draws its own instances."""

@@ -1,0 +1,148 @@
+"""The gymnax environment of any tabular MDP, and what an environment family adds to it."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import environment, spaces
+
+from imitax import mdp as exact
+from imitax.config import check_ranges
+from imitax.distributions import inverse_cdf
+from imitax.mdp import TabularMDP
+from imitax.policies import Policy, tabular
+
+
+@struct.dataclass(kw_only=True)
+class TabularState(environment.EnvState):
+    """Where an episode stands."""
+
+    state: jax.Array
+    """int32."""
+    time: Any
+    """Actions taken so far, int32."""
+
+
+@struct.dataclass(kw_only=True)
+class TabularParams(environment.EnvParams):
+    """One instance of a tabular family."""
+
+    mdp: TabularMDP
+    expert_policy: jax.Array | None
+    """[T, S, A] or [S, A]; None in the parameters that a learner sees."""
+    max_steps_in_episode: Any = 1
+    """The horizon, int32."""
+
+
+class TabularFamily(environment.Environment[TabularState, TabularParams]):
+    """A family of tabular MDPs: a gymnax environment that also draws its own instances.
+
+    A member of the family is a plain gymnax environment over int32 states. `sample_params` and
+    `expert` are called inside the per-seed program, so what depends on the key is data of the
+    seed. Subclasses define `instance`.
+    """
+
+    family = "tabular"
+    """Name in specs; part of every key path."""
+
+    def __init__(self, settings: Any, num_states: int, num_actions: int):
+        super().__init__()
+        check_ranges(settings, self.family)
+        self.settings = settings
+        self.num_states = num_states
+        self._num_actions = num_actions
+
+    def instance(
+        self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int
+    ) -> tuple[TabularMDP, jax.Array]:
+        """Draw an MDP and its expert's table, [T, S, A] or [S, A]."""
+        raise NotImplementedError
+
+    def check_grid(self, horizons: tuple[int, ...], num_demos: tuple[int, ...]) -> None:
+        """Refuse a sweep that this family has no meaning for; raises `SpecError`."""
+
+    def sample_params(
+        self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int
+    ) -> TabularParams:
+        """Draw the instance of a seed.
+
+        Args:
+            key: consumed.
+            horizon: actions per episode, int32.
+            num_demos: expert episodes, int32; only `initial=rajaraman` depends on it.
+            max_horizon: rows of the expert's table, static.
+        """
+        mdp, policy = self.instance(key, horizon, num_demos, max_horizon)
+        return TabularParams(mdp=mdp, expert_policy=policy, max_steps_in_episode=horizon)
+
+    def expert(self, params: TabularParams) -> Policy:
+        """The expert of an instance."""
+        if params.expert_policy is None:
+            raise ValueError("these parameters are a learner's: the expert stands in its Problem")
+        return tabular(params.expert_policy)
+
+    def without_reward(self, params: TabularParams) -> TabularParams:
+        """What a learner may see of an instance: no reward, no expert."""
+        mdp = params.mdp._replace(step_reward=None, final_reward=None)
+        return params.replace(mdp=mdp, expert_policy=None)  # pyright: ignore
+
+    @property
+    def default_params(self) -> TabularParams:
+        """The instance of seed 0 with 32 steps and 100 demonstrations."""
+        return self.sample_params(jax.random.key(0), jnp.int32(32), jnp.int32(100), 32)
+
+    def reset_env(self, key: jax.Array, params: TabularParams):
+        """Draw the first state; the observation is the state, int32."""
+        uniform = jax.random.uniform(key, ())
+        first = inverse_cdf(jnp.cumsum(params.mdp.initial), uniform)
+        return first, TabularState(state=first, time=jnp.int32(0))
+
+    def step_env(self, key: jax.Array, state: TabularState, action, params: TabularParams):
+        """One transition; the reward is NaN where the parameters carry none."""
+        mdp = params.mdp
+        column = inverse_cdf(
+            jnp.cumsum(mdp.transition[state.state, action]), jax.random.uniform(key, ())
+        )
+        reward = jnp.float32(jnp.nan)
+        if mdp.step_reward is not None:
+            horizon = params.max_steps_in_episode
+            reward = exact.rewards_at(mdp, state.time, horizon)[state.state, action]
+        follower = column if mdp.successor is None else mdp.successor[state.state, action, column]
+        after = TabularState(state=follower, time=state.time + 1)
+        return follower, after, reward, jnp.bool_(False), {"discount": jnp.float32(1.0)}
+
+    def get_obs(self, state: TabularState, params=None, key=None) -> jax.Array:
+        """The state itself, int32."""
+        return state.state
+
+    def is_terminated(self, state: TabularState, params: TabularParams) -> jax.Array:
+        """Never: an episode ends at its horizon only."""
+        return jnp.bool_(False)
+
+    @property
+    def name(self) -> str:
+        """The family's name."""
+        return self.family
+
+    @property
+    def num_actions(self) -> int:
+        """Number of actions A."""
+        return self._num_actions
+
+    def action_space(self, params: TabularParams | None = None) -> spaces.Discrete:
+        """A actions."""
+        return spaces.Discrete(self._num_actions)
+
+    def observation_space(self, params: TabularParams | None = None) -> spaces.Discrete:
+        """S states."""
+        return spaces.Discrete(self.num_states)
+
+    def state_space(self, params: TabularParams | None = None) -> spaces.Dict:
+        """State and time."""
+        return spaces.Dict({"state": spaces.Discrete(self.num_states)})
+
+
+def one_hot_policy(labels: jax.Array, num_actions: int) -> jax.Array:
+    """The table [S, A] of a deterministic policy given by its actions, int32 [S]."""
+    return jax.nn.one_hot(labels, num_actions, dtype=jnp.float32)

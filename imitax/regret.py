@@ -1,0 +1,84 @@
+"""How far a policy falls short of its expert: exactly in a table, by rollouts elsewhere."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from imitax import mdp as exact
+from imitax.envs.tabular import TabularFamily
+from imitax.policies import Policy, tabulate
+from imitax.pose import Instance
+from imitax.rollout import rollout
+
+NUM_EPISODES = 128
+"""Evaluation episodes where there is no exact answer; of both the learner and the expert."""
+
+
+class Outcome(NamedTuple):
+    """Scalars in units of the true reward, undiscounted, over exactly `horizon` steps."""
+
+    regret: jax.Array
+    learner_return: jax.Array
+    expert_return: jax.Array
+    finite: jax.Array
+    """False where the policy or its return holds a NaN or an infinity."""
+
+
+def evaluate(
+    env: Any, instance: Instance, policy: Policy, *, num_episodes: int = NUM_EPISODES
+) -> Outcome:
+    """Regret of a policy on one instance.
+
+    Tabular: `imitax.mdp.regret`. Elsewhere: the mean over `num_episodes` episodes of the expert's
+    return minus the policy's, with the same initial states and the same noise for every policy
+    of a seed; nothing is earned after termination.
+
+    Args:
+        env: the environment family.
+        instance: from `pose`.
+        policy: to be judged.
+        num_episodes: static; not used in a table.
+    """
+    judge = _exact if isinstance(env, TabularFamily) else _rolled_out
+    regret, learner, expert = judge(env, instance, policy, num_episodes)
+    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(policy.params)]
+    finite = jnp.isfinite(regret) & jnp.isfinite(learner)
+    for leaf in leaves:
+        finite = finite & leaf
+    return Outcome(regret, learner, expert, finite)
+
+
+def regret(env: Any, instance: Instance, policy: Policy) -> jax.Array:
+    """The regret alone; see `evaluate`."""
+    return evaluate(env, instance, policy).regret
+
+
+def _exact(env, instance, policy, num_episodes):
+    del num_episodes
+    capacity, horizon = instance.problem.capacity, instance.problem.horizon
+    mdp = instance.params.mdp
+    expert, learner = (
+        tabulate(one, env.num_states, capacity.horizon) for one in (instance.expert, policy)
+    )
+    lost = exact.regret(mdp, expert, learner, horizon, max_horizon=capacity.horizon)
+    returns = [exact.expected_return(mdp, table, horizon) for table in (learner, expert)]
+    return lost, *returns
+
+
+def _rolled_out(env, instance, policy, num_episodes):
+    def mean_return(one):
+        totals = jax.vmap(lambda index: _total_reward(env, instance, one, index))
+        return totals(jnp.arange(num_episodes))
+
+    learner, expert = mean_return(policy), mean_return(instance.expert)
+    return jnp.mean(expert - learner), jnp.mean(learner), jnp.mean(expert)
+
+
+def _total_reward(env, instance, policy, index):
+    key = jax.random.fold_in(instance.evaluation_key, index)
+    problem = instance.problem
+    episode = rollout(
+        key, env, instance.params, policy, problem.horizon, problem.capacity.horizon
+    )
+    return episode.total_reward

@@ -1,0 +1,109 @@
+"""The nouns that several files share. Shapes: N episodes, T time steps, S states, A actions."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from imitax.policies import Policy
+
+
+class Capacity(NamedTuple):
+    """Sizes of the buffers of a program, static: the largest values a sweep will ask for."""
+
+    horizon: int
+    num_demos: int
+
+
+class Transition(NamedTuple):
+    """One step of an environment, before any reset."""
+
+    obs: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    next_obs: jax.Array
+    """The observation after the step, also where the episode ended with it."""
+    terminated: jax.Array
+    """The environment ended by itself."""
+    truncated: jax.Array
+    """The time limit was reached."""
+
+
+class Demonstrations(NamedTuple):
+    """What the expert showed. There is no reward in it.
+
+    Tabular learners read `counts`; learners with a network read the padded episodes. The half
+    that an algorithm does not read is None.
+    """
+
+    obs: jax.Array | None
+    """[N, T, ...]; rows at and after `length` are padding and mean nothing."""
+    action: jax.Array | None
+    """[N, T] int32 or [N, T, D] float32."""
+    length: jax.Array | None
+    """Steps per episode, int32 [N]; zero for episodes beyond `num_episodes`."""
+    counts: jax.Array | None
+    """How often action a was shown in state s at step t, [T, S, A]."""
+    num_episodes: jax.Array
+    """Number of episodes shown, int32."""
+
+
+class Demand(NamedTuple):
+    """Which demonstrations an algorithm reads. Static."""
+
+    form: str
+    """`counts`, `episodes` or `none`."""
+    at_most: int | None = None
+    """Number of episodes it reads at most; None for all of them."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Everything a learner may see of one seed's task."""
+
+    params: Any
+    """Environment parameters without reward: dynamics, initial states, features."""
+    horizon: jax.Array
+    """Number of actions in an episode, int32."""
+    num_demos: jax.Array
+    """Number of expert-labelled episodes the learner may use, int32."""
+    demonstrations: Demonstrations
+    expert: Policy
+    """The expert, for learners that may query it."""
+    capacity: Capacity = dataclasses.field(metadata={"static": True})
+
+
+class Metrics(NamedTuple):
+    """What a learner reports of its last step; scalars. NaN or -1 where it has no meaning."""
+
+    expert_labels: jax.Array
+    """Actions asked of the expert, demonstrations included, int32."""
+    environment_steps: jax.Array
+    """Steps the learner itself took in the environment, int32."""
+    moment_gap: jax.Array
+    """Euclidean norm of (expert - learner) feature counts divided by the horizon."""
+    equilibrium_gap: jax.Array
+    """Duality gap of the two-player game, per step of the horizon."""
+
+
+class Algorithm(NamedTuple):
+    """A learner, for one seed: pure functions, to be vmapped from outside.
+
+    `train` runs any of them: `num_steps` calls of `step`, or fewer once `state.converged`.
+    """
+
+    init: Callable[[jax.Array, Problem], Any]
+    """`init(key, problem) -> state`; the state has a boolean field `converged`."""
+    step: Callable[[jax.Array, Problem, Any], tuple[Any, Metrics]]
+    """`step(key, problem, state) -> (state, metrics)`."""
+    policy: Callable[[Problem, Any], Policy]
+    """`policy(problem, state) -> Policy`."""
+    num_steps: Callable[[Problem], jax.Array]
+    """Largest number of steps, int32."""
+    demand: Demand
+    knows_dynamics: bool
+    """Whether it reads the transition probabilities."""
+    reward: Callable[[Problem, Any], jax.Array] | None = None
+    """`reward(problem, state) -> [S, A]`, for learners that recover one."""
