@@ -1,0 +1,67 @@
+"""imitax: imitation learning as pure functions of a key.
+
+    env, _ = imitax.make("reset-cliff:num_states=21")
+    algorithm = imitax.bc(env)
+    instance = imitax.pose(env, seed, horizon, num_demos, capacity, algorithm.demand)
+    trained = imitax.train(instance.learner_key, algorithm, instance.problem)
+    outcome = imitax.evaluate(env, instance, algorithm.policy(instance.problem, trained.state))
+
+Everything below a seed is traced: jit, vmap and shard it from outside.
+"""
+
+from imitax.algorithm import Trained, train
+from imitax.bc import NetworkBCConfig, TabularBCConfig, bc
+from imitax.catalogue import ALGORITHMS, ENVIRONMENTS, NotApplicable, algorithm, environment, make
+from imitax.config import SpecError
+from imitax.controls import NoisyExpertConfig, expert, noisy_expert, random
+from imitax.dagger import NetworkDaggerConfig, TabularDaggerConfig, dagger
+from imitax.gail import GAILConfig, gail
+from imitax.maxent_irl import MaxEntConfig, maxent_irl
+from imitax.mdp import TabularMDP
+from imitax.policies import Policy, tabulate
+from imitax.pose import Instance, pose
+from imitax.regret import Outcome, evaluate, regret
+from imitax.types import Algorithm, Capacity, Demand, Demonstrations, Metrics, Problem, Transition
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ALGORITHMS",
+    "ENVIRONMENTS",
+    "Algorithm",
+    "Capacity",
+    "Demand",
+    "Demonstrations",
+    "GAILConfig",
+    "Instance",
+    "MaxEntConfig",
+    "Metrics",
+    "NetworkBCConfig",
+    "NetworkDaggerConfig",
+    "NoisyExpertConfig",
+    "NotApplicable",
+    "Outcome",
+    "Policy",
+    "Problem",
+    "SpecError",
+    "TabularBCConfig",
+    "TabularDaggerConfig",
+    "TabularMDP",
+    "Trained",
+    "Transition",
+    "algorithm",
+    "bc",
+    "dagger",
+    "environment",
+    "evaluate",
+    "expert",
+    "gail",
+    "make",
+    "maxent_irl",
+    "noisy_expert",
+    "pose",
+    "random",
+    "regret",
+    "tabulate",
+    "train",
+]

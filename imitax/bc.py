@@ -53,18 +53,31 @@ class NetworkBCState(NamedTuple):
     converged: jax.Array
 
 
-def likelihood_table(counts: jax.Array, *, stationary: bool, unseen: str) -> jax.Array:
+def likelihood_table(
+    counts: jax.Array, horizon: jax.Array, *, stationary: bool, unseen: str
+) -> jax.Array:
     """The maximum-likelihood policy of a table of counts.
 
     Args:
         counts: [T, S, A].
+        horizon: number of rows that count, int32.
         stationary: whether to share one table among all steps.
         unseen: `uniform` or `first`, the rule where the counts are zero.
 
     Returns:
         [T, S, A], or [S, A] if stationary.
     """
-    counts = jnp.sum(counts, axis=0) if stationary else counts
+    return likelihood_row(pooled(counts, horizon) if stationary else counts, unseen)
+
+
+def pooled(counts: jax.Array, horizon: jax.Array) -> jax.Array:
+    """Counts [T, S, A] added over the steps before the horizon, [S, A]; padding is not read."""
+    within = (jnp.arange(counts.shape[0]) < horizon)[:, None, None]
+    return jnp.sum(jnp.where(within, counts, 0.0), axis=0)
+
+
+def likelihood_row(counts: jax.Array, unseen: str) -> jax.Array:
+    """Relative frequencies over the last axis, and the rule for rows without a count."""
     total = jnp.sum(counts, axis=-1, keepdims=True)
     num_actions = counts.shape[-1]
     default = jnp.full(num_actions, 1.0 / num_actions, counts.dtype)
@@ -94,20 +107,21 @@ def bc(env: Any, config: TabularBCConfig | NetworkBCConfig | None = None) -> Alg
 
 
 def _tabular(config: TabularBCConfig) -> Algorithm:
-    def table(counts):
-        return likelihood_table(counts, stationary=config.stationary, unseen=config.unseen)
+    def table(problem: Problem, counts):
+        horizon, stationary = problem.horizon, config.stationary
+        return likelihood_table(counts, horizon, stationary=stationary, unseen=config.unseen)
 
     def init(key, problem: Problem):
         del key
         empty = jnp.zeros_like(problem.demonstrations.counts)
-        return TabularBCState(table(empty), jnp.bool_(False))
+        return TabularBCState(table(problem, empty), jnp.bool_(False))
 
     def step(key, problem: Problem, state: TabularBCState):
         del key
         demonstrations = problem.demonstrations
         labels = demonstrations.num_episodes * problem.horizon
         metrics = blank_metrics()._replace(expert_labels=labels)
-        return state._replace(table=table(demonstrations.counts)), metrics
+        return state._replace(table=table(problem, demonstrations.counts)), metrics
 
     def policy(problem: Problem, state: TabularBCState) -> Policy:
         del problem

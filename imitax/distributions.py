@@ -1,6 +1,6 @@
 """What a policy returns: a distribution over actions, as a pytree with a few methods."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -93,4 +93,23 @@ class Uniform(NamedTuple):
         return 0.5 * (self.low + self.high)
 
 
-Distribution = Categorical | Normal | Point | Uniform
+class Mixture(NamedTuple):
+    """One of two distributions, chosen anew at each draw."""
+
+    first: Any
+    second: Any
+    share: jax.Array
+    """Probability of the first."""
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """One draw."""
+        choice_key, first_key, second_key = jax.random.split(key, 3)
+        use_first = jax.random.uniform(choice_key) < self.share
+        return jnp.where(use_first, self.first.sample(first_key), self.second.sample(second_key))
+
+    def mode(self) -> jax.Array:
+        """The mode of the likelier part."""
+        return jnp.where(self.share > 0.5, self.first.mode(), self.second.mode())
+
+
+Distribution = Categorical | Normal | Point | Uniform | Mixture

@@ -79,6 +79,11 @@ def at(table: jax.Array, time: jax.Array) -> jax.Array:
     return table if table.ndim == 2 else table[time]
 
 
+def put(table: jax.Array, time: jax.Array, row: jax.Array) -> jax.Array:
+    """The table with one row replaced; a slice update, which loops do in place."""
+    return jax.lax.dynamic_update_index_in_dim(table, row, time, 0)
+
+
 def log_sum_exp(values: jax.Array) -> jax.Array:
     """Log of the sum of exponentials over the last axis, stable."""
     top = jnp.max(values, axis=-1)
@@ -106,7 +111,12 @@ def rewards_at(mdp: TabularMDP, time: jax.Array, horizon: jax.Array) -> jax.Arra
 
 
 def optimal_plan(
-    mdp: TabularMDP, horizon: jax.Array, max_horizon: int, *, discount: jax.Array | float = 1.0
+    mdp: TabularMDP,
+    horizon: jax.Array,
+    max_horizon: int,
+    *,
+    discount: jax.Array | float = 1.0,
+    reward: jax.Array | None = None,
 ) -> Plan:
     """Finite-horizon value iteration; ties go to the first action.
 
@@ -117,6 +127,7 @@ def optimal_plan(
         horizon: number of actions, int, at most `max_horizon`.
         max_horizon: number of rows T of the tables, static.
         discount: in [0, 1].
+        reward: another reward to plan for, [S, A] or [T, S, A]; None for the MDP's own.
 
     Returns:
         Policy [T, S, A] and values [T, S].
@@ -127,10 +138,11 @@ def optimal_plan(
     def backward(i, carry):
         time = horizon - 1 - i
         next_value, policy, values = carry
-        action_value = rewards_at(mdp, time, horizon) + discount * expect_next(mdp, next_value)
+        earned = rewards_at(mdp, time, horizon) if reward is None else at(reward, time)
+        action_value = earned + discount * expect_next(mdp, next_value)
         greedy = jax.nn.one_hot(jnp.argmax(action_value, axis=-1), shape[2], dtype=dtype)
         value = jnp.max(action_value, axis=-1)
-        return value, policy.at[time].set(greedy), values.at[time].set(value)
+        return value, put(policy, time, greedy), put(values, time, value)
 
     start = (jnp.zeros(shape[1], dtype), jnp.zeros(shape, dtype), jnp.zeros(shape[:2], dtype))
     _, policy, values = jax.lax.fori_loop(0, horizon, backward, start)
@@ -145,16 +157,14 @@ def soft_plan(
     *,
     discount: jax.Array | float,
     temperature: jax.Array | float = 1.0,
-    log_prior: jax.Array | None = None,
 ) -> SoftPlan:
     """Maximum causal entropy planning, backward in log space.
 
-        Q_t = r_t + discount P V_{t+1},  V_t = temperature log sum_a prior exp(Q_t / temperature)
-        log pi_t(a|s) = log prior + (Q_t - V_t) / temperature
+        Q_t = r_t + discount P V_{t+1},   V_t = temperature log sum_a exp(Q_t / temperature)
+        log pi_t(a|s) = (Q_t - V_t) / temperature
 
     Ziebart 2010, "Modeling purposeful adaptive behavior with the principle of maximum causal
-    entropy", section 9; here with a temperature, and with an optional reference policy, which
-    makes it the mirror step of O-REPS (Zimin and Neu 2013).
+    entropy", section 9; the temperature is ours.
 
     Args:
         mdp: dynamics; its own rewards are not read.
@@ -163,7 +173,6 @@ def soft_plan(
         max_horizon: number of rows T, static.
         discount: in [0, 1]; required, since a default would hide a mismatch.
         temperature: positive, in units of the reward.
-        log_prior: [T, S, A]; None for all zeros, that is, plain entropy.
 
     Returns:
         Log policy [T, S, A] and soft values [T, S].
@@ -176,11 +185,10 @@ def soft_plan(
         next_value, log_policy, values = carry
         action_value = at(reward, time) + discount * expect_next(mdp, next_value)
         scores = action_value / temperature
-        scores = scores if log_prior is None else scores + log_prior[time]
         normaliser = log_sum_exp(scores)
         value = temperature * normaliser
         log_probs = scores - normaliser[:, None]
-        return value, log_policy.at[time].set(log_probs), values.at[time].set(value)
+        return value, put(log_policy, time, log_probs), put(values, time, value)
 
     start = (jnp.zeros(shape[1], dtype), jnp.zeros(shape, dtype), jnp.zeros(shape[:2], dtype))
     _, log_policy, values = jax.lax.fori_loop(0, horizon, backward, start)
@@ -206,11 +214,20 @@ def occupancy(
 
     def forward(time, carry):
         distribution, rows = carry
-        rows = rows.at[time].set(distribution)
+        rows = put(rows, time, distribution)
         return push(mdp, distribution[:, None] * at(policy, time)), rows
 
     rows = jnp.zeros((max_horizon, mdp.initial.shape[0]), mdp.transition.dtype)
     return jax.lax.fori_loop(0, horizon, forward, (mdp.initial, rows))[1]
+
+
+def flows(mdp: TabularMDP, policy: jax.Array, horizon: jax.Array, max_horizon: int) -> jax.Array:
+    """Distribution over pairs at each time step, d_t(s) pi_t(a|s); see `occupancy`.
+
+    Returns:
+        [T, S, A]; rows at and after `horizon` are zero.
+    """
+    return occupancy(mdp, policy, horizon, max_horizon)[..., None] * policy
 
 
 def expected_return(
@@ -253,11 +270,11 @@ def advantage_gaps(
         relative, gaps = carry
         rewards = rewards_at(mdp, time, horizon)
         action_value = rewards + discount * expect_next(mdp, relative)
-        advantage = action_value - jnp.max(action_value, axis=-1, keepdims=True)
-        expert_now = jnp.broadcast_to(at(expert, time), advantage.shape)
-        gap = weighted(expert_now - at(policy, time), advantage)
+        expert_now = jnp.broadcast_to(at(expert, time), action_value.shape)
         value = weighted(expert_now, action_value)
-        return value - jnp.max(value), gaps.at[time].set(gap)
+        # Centred on the expert's own value: rows of the two tables may sum to one differently.
+        gap = weighted(expert_now - at(policy, time), action_value - value[:, None])
+        return value - jnp.max(value), put(gaps, time, gap)
 
     num_states = mdp.initial.shape[0]
     start = jnp.zeros(num_states, mdp.transition.dtype)

@@ -100,12 +100,11 @@ def demonstrate(
 
 def _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, num_rows):
     acting = tabulate(expert, env.num_states, capacity.horizon)
-    prepared = rollout.walkers(params.mdp, acting)
+    walker = rollout.walkers(params.mdp)
     if demand.form == "counts":
-        empty = jnp.zeros((capacity.horizon, env.num_states, env.num_actions))
-        counts = rollout.count(key, prepared, horizon, num_episodes, empty)
+        counts = rollout.count(key, walker, acting, horizon, num_episodes, capacity.horizon)
         return Demonstrations(None, None, None, counts, num_episodes)
-    buffer = jnp.zeros((num_rows, capacity.horizon), jnp.int32)
-    states, actions = rollout.record(key, prepared, horizon, num_episodes, buffer)
+    shape = (num_rows, capacity.horizon)
+    states, actions = rollout.record(key, walker, acting, horizon, num_episodes, shape)
     length = jnp.where(jnp.arange(num_rows) < num_episodes, horizon, 0)
     return Demonstrations(states, actions, length, None, num_episodes)

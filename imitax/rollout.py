@@ -4,13 +4,14 @@ Draws are made per time step and along a leading axis of episodes of fixed lengt
 demonstrations or a longer horizon extend what was drawn and never change it.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from imitax.distributions import inverse_cdf
-from imitax.mdp import HIGHEST, TabularMDP, at
+from imitax.mdp import HIGHEST, TabularMDP, at, put
 from imitax.policies import Policy
 
 BLOCK = 32
@@ -18,48 +19,41 @@ BLOCK = 32
 
 
 class Walkers(NamedTuple):
-    """Running sums that turn uniform numbers into states and actions."""
+    """Running sums that turn uniform numbers into states."""
 
     initial: jax.Array
     """[S]"""
     transition: jax.Array
     """[S, A, K]"""
     successor: jax.Array | None
-    acting: jax.Array
-    """[T, S, A] or [S, A], of the policy that acts."""
 
 
-def walkers(mdp: TabularMDP, acting: jax.Array) -> Walkers:
-    """Prepare a tabular MDP and an acting policy for `walk`."""
-    return Walkers(
-        jnp.cumsum(mdp.initial),
-        jnp.cumsum(mdp.transition, axis=-1),
-        mdp.successor,
-        jnp.cumsum(acting, axis=-1),
-    )
+def walkers(mdp: TabularMDP) -> Walkers:
+    """Prepare a tabular MDP for `walk`."""
+    return Walkers(jnp.cumsum(mdp.initial), jnp.cumsum(mdp.transition, axis=-1), mdp.successor)
 
 
 def walk(
     key: jax.Array,
-    prepared: Walkers,
+    walker: Walkers,
     horizon: jax.Array,
     block: int,
-    visit: Any,
+    visit: Callable[..., tuple[Any, jax.Array]],
     carry: Any,
     *,
-    spare: int = 0,
-):
+    num_draws: int = 1,
+) -> Any:
     """Let `block` episodes run side by side for `horizon` steps.
 
     Args:
         key: of this block of episodes; folded with 0 for the first states and t + 1 for step t.
-        prepared: from `walkers`.
+        walker: from `walkers`.
         horizon: number of steps, int32, traced.
         block: number of episodes B, static.
-        visit: `visit(carry, time, state [B], action [B], uniform [B]) -> carry`, called at every
-            step.
+        visit: `visit(carry, time, state [B], uniform [B, num_draws]) -> (carry, action [B])`,
+            called at every step.
         carry: what `visit` accumulates.
-        spare: 1 to draw one more uniform number per step for `visit`, else 0; static.
+        num_draws: uniform numbers that `visit` may spend per episode and step, static.
 
     Returns:
         The last carry.
@@ -67,102 +61,111 @@ def walk(
 
     def advance(time, loop):
         state, carry = loop
-        uniform = jax.random.uniform(jax.random.fold_in(key, time + 1), (block, 2 + spare))
-        action = inverse_cdf(at(prepared.acting, time)[state], uniform[:, 0])
-        carry = visit(carry, time, state, action, uniform[:, -1])
-        column = inverse_cdf(prepared.transition[state, action], uniform[:, 1])
-        if prepared.successor is None:
+        step_key = jax.random.fold_in(key, time + 1)
+        uniform = jax.random.uniform(step_key, (block, num_draws + 1))
+        carry, action = visit(carry, time, state, uniform)
+        column = inverse_cdf(walker.transition[state, action], uniform[:, -1])
+        if walker.successor is None:
             return column, carry
-        return prepared.successor[state, action, column], carry
+        return walker.successor[state, action, column], carry
 
     first = jax.random.uniform(jax.random.fold_in(key, 0), (block,))
-    state = inverse_cdf(jnp.broadcast_to(prepared.initial, (block, *prepared.initial.shape)), first)
+    state = inverse_cdf(jnp.broadcast_to(walker.initial, (block, *walker.initial.shape)), first)
     return jax.lax.fori_loop(0, horizon, advance, (state, carry))[1]
+
+
+def visits(
+    state: jax.Array, action: jax.Array, weight: jax.Array, num_states: int, num_actions: int
+) -> jax.Array:
+    """How often each pair occurs: int32 [B] states and actions, weights [B] -> [S, A]."""
+    states = jax.nn.one_hot(state, num_states, dtype=weight.dtype) * weight[:, None]
+    actions = jax.nn.one_hot(action, num_actions, dtype=weight.dtype)
+    return jnp.einsum("ns,na->sa", states, actions, precision=HIGHEST)
 
 
 def count(
     key: jax.Array,
-    prepared: Walkers,
+    walker: Walkers,
+    acting: jax.Array,
     horizon: jax.Array,
     num_episodes: jax.Array,
-    counts: jax.Array,
-    *,
-    block: int = BLOCK,
-    labels: jax.Array | None = None,
+    max_horizon: int,
 ) -> jax.Array:
-    """Add the visits of `num_episodes` episodes to a table of counts.
+    """How often the episodes of a policy visit each step, state and action.
 
     Args:
         key: block b of episodes uses `fold_in(key, b)`.
-        prepared: from `walkers`.
+        walker: from `walkers`.
+        acting: probabilities [T, S, A] or [S, A] of the policy that acts.
         horizon: number of steps, int32.
-        num_episodes: int32; costs as much as the next multiple of `block`.
-        counts: [T, S, A], added to.
-        block: episodes drawn together, static.
-        labels: running sums [T, S, A] or [S, A] of the policy that labels the visited states;
-            None counts the actions taken.
+        num_episodes: int32; costs as much as the next multiple of `BLOCK`.
+        max_horizon: number of rows T, static.
 
     Returns:
-        counts [T, S, A].
+        Counts [T, S, A].
     """
-    num_states, num_actions = counts.shape[1:]
+    cdf = jnp.cumsum(acting, axis=-1)
+    num_states, num_actions = acting.shape[-2:]
 
     def run_block(b, counts):
-        weight = (b * block + jnp.arange(block) < num_episodes).astype(counts.dtype)
+        weight = (b * BLOCK + jnp.arange(BLOCK) < num_episodes).astype(counts.dtype)
 
-        def visit(counts, time, state, action, uniform):
-            if labels is not None:
-                action = inverse_cdf(at(labels, time)[state], uniform)
-            states = jax.nn.one_hot(state, num_states, dtype=counts.dtype) * weight[:, None]
-            actions = jax.nn.one_hot(action, num_actions, dtype=counts.dtype)
-            return counts.at[time].add(
-                jnp.einsum("ns,na->sa", states, actions, precision=HIGHEST)
-            )
+        def visit(counts, time, state, uniform):
+            action = inverse_cdf(at(cdf, time)[state], uniform[:, 0])
+            added = visits(state, action, weight, num_states, num_actions)
+            return put(counts, time, counts[time] + added), action
 
-        block_key = jax.random.fold_in(key, b)
-        spare = int(labels is not None)
-        return walk(block_key, prepared, horizon, block, visit, counts, spare=spare)
+        return walk(jax.random.fold_in(key, b), walker, horizon, BLOCK, visit, counts)
 
-    num_blocks = (num_episodes + block - 1) // block
-    return jax.lax.fori_loop(0, num_blocks, run_block, counts)
+    counts = jnp.zeros((max_horizon, num_states, num_actions), acting.dtype)
+    return jax.lax.fori_loop(0, num_blocks(num_episodes), run_block, counts)
 
 
 def record(
     key: jax.Array,
-    prepared: Walkers,
+    walker: Walkers,
+    acting: jax.Array,
     horizon: jax.Array,
     num_episodes: jax.Array,
-    states: jax.Array,
+    shape: tuple[int, int],
 ) -> tuple[jax.Array, jax.Array]:
-    """The same episodes as `count` with default block, as histories.
+    """The same episodes as those of `count`, as histories.
 
     Args:
         key: as in `count`.
-        prepared: from `walkers`.
+        walker: from `walkers`.
+        acting: as in `count`.
         horizon: number of steps, int32.
         num_episodes: int32, at most N.
-        states: int32 zeros [N, T], the buffer.
+        shape: N and T, static.
 
     Returns:
         States and actions, int32 [N, T]; zero where no step was taken.
     """
-    num_rows = states.shape[0]
-    padded = -(-num_rows // BLOCK) * BLOCK
-    buffer = jnp.zeros((padded, states.shape[1]), jnp.int32)
+    cdf = jnp.cumsum(acting, axis=-1)
+    padded = -(-shape[0] // BLOCK) * BLOCK
 
     def run_block(b, buffers):
-        def visit(buffers, time, state, action, _):
-            return tuple(
+        def visit(buffers, time, state, uniform):
+            action = inverse_cdf(at(cdf, time)[state], uniform[:, 0])
+            written = tuple(
                 jax.lax.dynamic_update_slice(rows, column[:, None], (b * BLOCK, time))
                 for rows, column in zip(buffers, (state, action), strict=True)
             )
+            return written, action
 
-        return walk(jax.random.fold_in(key, b), prepared, horizon, BLOCK, visit, buffers)
+        return walk(jax.random.fold_in(key, b), walker, horizon, BLOCK, visit, buffers)
 
-    num_blocks = (num_episodes + BLOCK - 1) // BLOCK
-    buffers = jax.lax.fori_loop(0, num_blocks, run_block, (buffer, buffer))
-    shown = (jnp.arange(num_rows) < num_episodes)[:, None]
-    return tuple(jnp.where(shown, rows[:num_rows], 0) for rows in buffers)  # pyright: ignore
+    buffer = jnp.zeros((padded, shape[1]), jnp.int32)
+    buffers = jax.lax.fori_loop(0, num_blocks(num_episodes), run_block, (buffer, buffer))
+    shown = (jnp.arange(shape[0]) < num_episodes)[:, None]
+    states, actions = (jnp.where(shown, rows[: shape[0]], 0) for rows in buffers)
+    return states, actions
+
+
+def num_blocks(num_episodes: jax.Array) -> jax.Array:
+    """Blocks that hold so many episodes, int32."""
+    return (num_episodes + BLOCK - 1) // BLOCK
 
 
 class Episode(NamedTuple):
@@ -223,9 +226,9 @@ def rollout(
             jax.random.fold_in(env_key, time + 1), state, action, params
         )
         episode = Episode(
-            obs=episode.obs.at[time].set(jnp.where(alive, obs, episode.obs[time])),
-            action=episode.action.at[time].set(action.astype(episode.action.dtype)),
-            label=episode.label.at[time].set(label.astype(episode.label.dtype)),
+            obs=put(episode.obs, time, obs),
+            action=put(episode.action, time, action.astype(episode.action.dtype)),
+            label=put(episode.label, time, label.astype(episode.label.dtype)),
             length=episode.length + alive,
             total_reward=episode.total_reward + jnp.where(alive, reward, 0.0),
         )

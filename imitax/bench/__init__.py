@@ -1,0 +1,1 @@
+"""The benchmark harness: sweeps, storage, statistics, figures, report and command line."""

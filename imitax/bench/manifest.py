@@ -1,0 +1,170 @@
+"""The manifest of a directory of results: what was asked for, and what really ran."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from imitax.keys import ROOT
+
+if TYPE_CHECKING:
+    from imitax.bench.plan import Plan
+
+PACKAGES = ("imitax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
+
+FIXED = ("settings", "chunk_size", "x64")
+"""What may not differ when a directory is continued."""
+
+
+class StoreError(ValueError):
+    """A directory that cannot take these results; one line with the path and the remedy."""
+
+
+def load_manifest(directory: Path) -> dict[str, Any] | None:
+    """The manifest of a directory, or None where nothing is stored yet; writes nothing.
+
+    Raises:
+        StoreError: the directory holds something else, or a manifest that cannot be read.
+    """
+    path = directory / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return _check_empty(directory)
+    except NotADirectoryError:
+        raise StoreError(f"{directory}: not a directory; choose another --out") from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        reason = str(error).splitlines()[0][:120]
+        raise StoreError(
+            f"{path}: no valid JSON ({reason}); restore it, or choose another --out"
+        ) from None
+    if not isinstance(manifest, dict) or any(key not in manifest for key in FIXED):
+        raise StoreError(f"{path}: not a manifest of a sweep; choose another --out")
+    return manifest
+
+
+def _check_empty(directory: Path) -> None:
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise StoreError(f"{directory}: not a directory; choose another --out")
+    found = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
+    if found:
+        raise StoreError(
+            f"{directory}: holds {found[0]} but no manifest.json, so it holds no results; "
+            "choose another --out"
+        )
+
+
+def settings_of(plan: "Plan") -> dict[str, Any]:
+    """The resolved configuration, as JSON holds it."""
+    sweep = plan.sweep
+    blocks = [
+        {
+            "environments": list(block.environments),
+            "algorithms": list(block.algorithms),
+            "cells": [list(cell) for cell in block.cells],
+            "seeds": block.seeds,
+        }
+        for block in sweep.blocks
+    ]
+    return {
+        "suite": sweep.name,
+        "seeds": max(block.seeds for block in sweep.blocks),
+        "evaluation_episodes": sweep.evaluation_episodes,
+        "blocks": blocks,
+    }
+
+
+def new_manifest(plan: "Plan") -> dict[str, Any]:
+    """What is known before the first chunk."""
+    devices = jax.devices()[: plan.sweep.devices]
+    commit, dirty = checkout_of(Path(__file__).parent)
+    x64 = bool(jax.config.read("jax_enable_x64"))
+    number = "float64" if x64 else "float32"
+    versions = {name: _version(name) for name in PACKAGES}
+    return {
+        "settings": settings_of(plan),
+        "versions": {"python": platform.python_version(), **versions},
+        "device": f"{devices[0].platform} ({devices[0].device_kind}) x {len(devices)}",
+        "num_devices": len(devices),
+        "commit": commit,
+        "dirty": dirty,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "precision": f"{number}, matrix products at highest precision",
+        "prng": f"threefry2x32, root {ROOT}",
+        "x64": x64,
+        "chunk_size": plan.sweep.chunk_size,
+        "programs": [],
+        "not_applicable": list(plan.not_applicable),
+        "started": timestamp(),
+        "finished": None,
+        "resumed": [],
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def checkout_of(folder: Path) -> tuple[str | None, bool | None]:
+    """Commit of the git checkout that tracks a folder, and whether files there differ from it."""
+
+    def git(*arguments):
+        command = ["git", "-C", str(folder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", ".."))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def check_same(directory: Path, previous: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to continue a directory with another configuration.
+
+    Raises:
+        StoreError: names the first difference.
+    """
+    for key in FIXED:
+        if previous[key] != now[key]:
+            raise StoreError(
+                f"{directory}: holds another configuration "
+                f"({_difference(key, previous[key], now[key])}); choose another --out"
+            )
+
+
+def _difference(key: str, there: Any, here: Any) -> str:
+    """The first difference between two JSON values, in a few words."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in here:
+            if there.get(name) != here[name]:
+                return _difference(name, there.get(name), here[name])
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        for one, other in zip(there, here, strict=True):
+            if one != other:
+                return _difference(key, one, other)
+    return f"{key}: {_short(there)} there, {_short(here)} here"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def timestamp() -> str:
+    """Now, in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,240 @@
+"""A grid of experiments as data, and what it resolves to: checked, and grouped into programs."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from imitax import catalogue, spec
+from imitax.config import SpecError
+from imitax.regret import NUM_EPISODES
+from imitax.types import Capacity
+
+CHUNK_SIZE = 512
+"""Seeds of a chunk, at most."""
+LARGEST = 2**31 - 1
+"""Largest number that an int32 seed, horizon or count of labels may reach."""
+
+Cell = tuple[int, int]
+"""Horizon and number of demonstrations."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Every one of some environments with every one of some algorithms in some cells."""
+
+    environments: tuple[str, ...]
+    """Specs."""
+    algorithms: tuple[str, ...]
+    """Specs."""
+    cells: tuple[Cell, ...]
+    """(horizon, num_demos) of each cell."""
+    seeds: int
+    """Number of seeds, from 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Blocks, and how to run them. Plain data: nothing is checked before `resolve`."""
+
+    blocks: tuple[Block, ...]
+    name: str | None = None
+    """Of the suite."""
+    chunk_size: int = CHUNK_SIZE
+    """Seeds computed and stored together, at most."""
+    devices: int | None = None
+    """How many devices share the seeds; None for all of them."""
+    evaluation_episodes: int = NUM_EPISODES
+    """Evaluation episodes per seed where regret is not exact."""
+
+    @classmethod
+    def grid(
+        cls,
+        environments: Iterable[str],
+        algorithms: Iterable[str],
+        horizons: Iterable[int],
+        num_demos: Iterable[int],
+        seeds: int,
+        **options: Any,
+    ) -> "Sweep":
+        """The full product of the given values, as one block.
+
+        Args:
+            environments: specs.
+            algorithms: specs.
+            horizons: actions per episode.
+            num_demos: expert-labelled episodes.
+            seeds: number of seeds, from 0.
+            **options: other fields of `Sweep`.
+        """
+        cells = tuple(itertools.product(horizons, num_demos))
+        return cls((Block(tuple(environments), tuple(algorithms), cells, seeds),), **options)
+
+
+class Task(NamedTuple):
+    """One algorithm on one environment, with the number of seeds of each of its cells."""
+
+    algorithm: catalogue.Chosen
+    cells: dict[Cell, int]
+
+
+class Group(NamedTuple):
+    """The tasks that share a program: same environment, configs that differ in floats only."""
+
+    env: Any
+    tasks: list[Task]
+
+    @property
+    def capacity(self) -> Capacity:
+        """The largest horizon and number of demonstrations of any cell."""
+        cells = [cell for task in self.tasks for cell in task.cells]
+        return Capacity(max(cell[0] for cell in cells), max(cell[1] for cell in cells))
+
+    @property
+    def most_seeds(self) -> int:
+        """Of any cell."""
+        return max(seeds for task in self.tasks for seeds in task.cells.values())
+
+
+class Plan(NamedTuple):
+    """A sweep that has been checked."""
+
+    sweep: Sweep
+    """With normalised specs, and without duplicates."""
+    groups: tuple[Group, ...]
+    not_applicable: tuple[dict[str, str], ...]
+    """`environment`, `algorithm` and `reason` of pairs without rows."""
+
+
+class Chunk(NamedTuple):
+    """The seeds `first_seed`, ..., `first_seed + num_seeds - 1` of one cell of one pair."""
+
+    environment: str
+    algorithm: str
+    horizon: int
+    num_demos: int
+    first_seed: int
+    num_seeds: int
+
+
+def resolve(sweep: Sweep) -> Plan:
+    """Check a sweep completely, before anything is compiled or written.
+
+    Raises:
+        SpecError: anything that has no meaning, in one line.
+    """
+    if not sweep.blocks:
+        raise SpecError("nothing to run: the sweep has no blocks")
+    _check_number("chunk size", sweep.chunk_size, LARGEST)
+    _check_number("evaluation episodes", sweep.evaluation_episodes, LARGEST)
+    if sweep.devices is not None:
+        _check_number("devices", sweep.devices, LARGEST)
+    envs: dict[str, Any] = {}
+    groups: dict[Any, Group] = {}
+    missing: dict[tuple[str, str], str] = {}
+    blocks = tuple(_resolve_block(block, envs, groups, missing) for block in sweep.blocks)
+    if not groups:
+        raise SpecError(f"nothing to run: {next(iter(missing.values()))}")
+    reasons = tuple(
+        {"environment": pair[0], "algorithm": pair[1], "reason": reason}
+        for pair, reason in missing.items()
+    )
+    return Plan(dataclasses.replace(sweep, blocks=blocks), tuple(groups.values()), reasons)
+
+
+def _resolve_block(block: Block, envs: dict, groups: dict, missing: dict) -> Block:
+    for words, kind in ((block.environments, "environments"), (block.algorithms, "algorithms")):
+        if not words:
+            raise SpecError(f"nothing to run: no {kind} are given")
+    cells = _check_cells(block)
+    horizons, num_demos = (tuple(dict.fromkeys(axis)) for axis in zip(*cells, strict=True))
+    specs = []
+    for text in block.environments:
+        env = catalogue.environment(text)
+        env = envs.setdefault(env.spec, env)
+        env.check_grid(horizons, num_demos)
+        specs.append(env.spec)
+    names: dict[str, None] = {}
+    for text, place in itertools.product(block.algorithms, dict.fromkeys(specs)):
+        try:
+            chosen = catalogue.algorithm(text, envs[place])
+        except catalogue.NotApplicable as reason:
+            name = _normalised(text)
+            missing[place, name] = str(reason)
+        else:
+            name = chosen.spec
+            _add(groups, envs[place], chosen, dict.fromkeys(cells, block.seeds))
+        names[name] = None
+    return Block(tuple(dict.fromkeys(specs)), tuple(names), cells, block.seeds)
+
+
+def _normalised(text: str) -> str:
+    """The normalised spec of an algorithm that is not applicable where it was asked for."""
+    name, raw = spec.split(text)
+    entry = catalogue.ALGORITHMS[name]
+    cls: Any = entry.tabular or entry.general
+    return spec.write(name, spec.build(cls, name, raw))
+
+
+def _check_cells(block: Block) -> tuple[Cell, ...]:
+    _check_number("seeds", block.seeds, LARGEST)
+    if not block.cells:
+        raise SpecError("nothing to run: no horizons or no num-demos are given")
+    for horizon, num_demos in block.cells:
+        _check_number("horizon", horizon, LARGEST)
+        _check_number("num-demos", num_demos, LARGEST)
+        if horizon * num_demos > LARGEST:
+            raise SpecError(
+                f"horizon {horizon} times num-demos {num_demos} is more labels than {LARGEST}; "
+                "lower one of them"
+            )
+    return tuple(dict.fromkeys((int(horizon), int(demos)) for horizon, demos in block.cells))
+
+
+def _check_number(name: str, value: Any, largest: int) -> None:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not 1 <= value <= largest:
+        raise SpecError(f"{name} must be a whole number from 1 to {largest}, got {value}")
+
+
+def _add(groups: dict, env: Any, chosen: catalogue.Chosen, cells: dict[Cell, int]) -> None:
+    """Put a pair into its group, where its cells join those it already has."""
+    key = (env.spec, chosen.factory, jax.tree.structure(chosen.config))
+    group = groups.setdefault(key, Group(env, []))
+    for task in group.tasks:
+        if task.algorithm.spec == chosen.spec:
+            task.cells.update({c: max(n, task.cells.get(c, 0)) for c, n in cells.items()})
+            return
+    group.tasks.append(Task(chosen, cells))
+
+
+def chunks_of(group: Group, chunk_size: int) -> list[tuple[Task, Chunk]]:
+    """The chunks of a program, in the order they run; independent of the number of devices."""
+    width = chunk_width(group, chunk_size)
+    return [
+        (task, Chunk(group.env.spec, task.algorithm.spec, *cell, first, min(width, seeds - first)))
+        for task in group.tasks
+        for cell, seeds in task.cells.items()
+        for first in range(0, seeds, width)
+    ]
+
+
+def all_chunks(plan: Plan) -> list[Chunk]:
+    """Every chunk of a plan."""
+    size = plan.sweep.chunk_size
+    return [chunk for group in plan.groups for _, chunk in chunks_of(group, size)]
+
+
+def chunk_width(group: Group, chunk_size: int) -> int:
+    """Seeds in equal chunks of at most `chunk_size`: 600 of 512 become two of 300."""
+    seeds = group.most_seeds
+    return math.ceil(seeds / math.ceil(seeds / chunk_size))
+
+
+def largest_cell(task: Task) -> Cell:
+    """The cell with the most labels; the longer horizon where there are several."""
+    return max(task.cells, key=lambda cell: (cell[0] * cell[1], cell[0]))

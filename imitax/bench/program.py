@@ -1,0 +1,180 @@
+"""One compiled program: every seed, horizon, number of demonstrations and float setting of a pair.
+
+A pair is an environment and the structure of an algorithm's config. `jit(shard_map(vmap(...)))` of
+the pure function `experiment` is compiled ahead of time, once; everything that a sweep varies is
+an argument, so that nothing is ever traced again.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from imitax import rewards
+from imitax.algorithm import train
+from imitax.envs.gridworld import Gridworld
+from imitax.envs.tabular import TabularFamily
+from imitax.pose import Instance, pose
+from imitax.regret import evaluate
+from imitax.types import Algorithm, Capacity
+
+AXIS = "seed"
+
+
+class Row(NamedTuple):
+    """What one experiment reports; scalars, float32 unless said otherwise."""
+
+    regret: jax.Array
+    learner_return: jax.Array
+    expert_return: jax.Array
+    finite: jax.Array
+    """bool; the seed's status."""
+    expert_labels: jax.Array
+    """int32."""
+    environment_steps: jax.Array
+    """int32."""
+    iterations: jax.Array
+    """Algorithm steps, int32."""
+    converged: jax.Array
+    """bool."""
+    moment_gap: jax.Array
+    equilibrium_gap: jax.Array
+    expected_value_difference: jax.Array
+    """NaN where no reward is recovered, as for the next."""
+    epic_distance: jax.Array
+
+
+class RewardMap(NamedTuple):
+    """Rewards per state, mean over actions, [S]."""
+
+    true: jax.Array
+    recovered: jax.Array
+
+
+class Setup(NamedTuple):
+    """What is static in a program."""
+
+    env: Any
+    factory: Callable[[Any, Any], Algorithm]
+    """`(env, config) -> Algorithm`."""
+    capacity: Capacity
+    evaluation_episodes: int
+
+
+def experiment(
+    setup: Setup, seed: jax.Array, horizon: jax.Array, num_demos: jax.Array, config: Any
+) -> tuple[Row, RewardMap | None]:
+    """One seed, start to finish: pose, train, evaluate.
+
+    Args:
+        setup: static.
+        seed: int32 scalar.
+        horizon: int32 scalar, at most the capacity's.
+        num_demos: int32 scalar, at most the capacity's.
+        config: of the algorithm; its floats may be traced.
+
+    Returns:
+        A row, and the rewards where the environment is a grid and the learner recovers one.
+    """
+    env, capacity = setup.env, setup.capacity
+    algorithm = setup.factory(env, config)
+    instance = pose(env, seed, horizon, num_demos, capacity, algorithm.demand)
+    trained = train(instance.learner_key, algorithm, instance.problem)
+    policy = algorithm.policy(instance.problem, trained.state)
+    outcome = evaluate(env, instance, policy, num_episodes=setup.evaluation_episodes)
+    difference, distance, found = _judge_reward(env, instance, algorithm, trained.state)
+    metrics = trained.metrics
+    row = Row(
+        regret=outcome.regret,
+        learner_return=outcome.learner_return,
+        expert_return=outcome.expert_return,
+        finite=outcome.finite,
+        expert_labels=metrics.expert_labels,
+        environment_steps=metrics.environment_steps,
+        iterations=trained.num_steps,
+        converged=trained.state.converged,
+        moment_gap=metrics.moment_gap,
+        equilibrium_gap=metrics.equilibrium_gap,
+        expected_value_difference=difference,
+        epic_distance=distance,
+    )
+    return row, found
+
+
+def _judge_reward(env: Any, instance: Instance, algorithm: Algorithm, state: Any):
+    """Expected value difference, EPIC distance and, on a grid, both rewards."""
+    nothing = jnp.float32(jnp.nan)
+    if algorithm.reward is None or not isinstance(env, TabularFamily):
+        return nothing, nothing, None
+    recovered = algorithm.reward(instance.problem, state)
+    difference, distance = rewards.reward_metrics(env, instance, recovered)
+    if not isinstance(env, Gridworld):
+        return difference, distance, None
+    true = jnp.mean(instance.params.mdp.step_reward, axis=-1)
+    return difference, distance, RewardMap(true, jnp.mean(recovered, axis=-1))
+
+
+def seed_mesh(num_devices: int) -> Mesh:
+    """A mesh of the first devices over the axis of seeds, with automatic axis types."""
+    devices = jax.devices()[:num_devices]
+    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def as_arguments(config: Any) -> Any:
+    """A config whose floats are arrays of the working precision, so that none is traced anew."""
+    dtype = jax.dtypes.canonicalize_dtype(float)
+    return jax.tree.map(lambda value: np.asarray(value, dtype), config)
+
+
+class Program:
+    """A pair's compiled program.
+
+    Args:
+        setup: static parts.
+        config: any config of the structure; its floats are not read.
+        width: seeds per call, a multiple of the mesh's devices.
+        mesh: from `seed_mesh`.
+    """
+
+    def __init__(self, setup: Setup, config: Any, width: int, mesh: Mesh):
+        self.width = width
+        self.num_compilations = 0
+        """Traces of the experiment, counted in the traced function itself."""
+        started = time.perf_counter()
+        self._run = self._compile(setup, config, mesh)
+        self.compile_seconds = time.perf_counter() - started
+
+    def _compile(self, setup: Setup, config: Any, mesh: Mesh) -> Callable:
+        def counted(seed, horizon, num_demos, config):
+            self.num_compilations += 1
+            return experiment(setup, seed, horizon, num_demos, config)
+
+        batched = jax.vmap(counted, in_axes=(0, None, None, None))
+        sharded = jax.shard_map(
+            batched,
+            mesh=mesh,
+            in_specs=(P(AXIS), P(), P(), P()),
+            out_specs=P(AXIS),
+            check_vma=False,
+        )
+        shardings = (NamedSharding(mesh, P(AXIS)), *[NamedSharding(mesh, P())] * 3)
+        scalar = jax.ShapeDtypeStruct((), jnp.int32)
+        seeds = jax.ShapeDtypeStruct((self.width,), jnp.int32)
+        jitted = jax.jit(sharded, in_shardings=shardings)
+        return jitted.lower(seeds, scalar, scalar, as_arguments(config)).compile()
+
+    def __call__(
+        self, first_seed: int, num_seeds: int, horizon: int, num_demos: int, config: Any
+    ) -> tuple[Row, RewardMap | None]:
+        """Dispatch a chunk of seeds; returns at once, with arrays that are still being computed.
+
+        Padding repeats the last seed; cut the result to `num_seeds`.
+        """
+        offsets = np.minimum(np.arange(self.width), num_seeds - 1)
+        seeds = (first_seed + offsets).astype(np.int32)
+        return self._run(seeds, np.int32(horizon), np.int32(num_demos), as_arguments(config))

@@ -1,0 +1,228 @@
+"""Seeded statistics over seeds: intervals, interquartile mean, exponents, paired comparisons.
+
+Everything here takes arrays whose last axis is the seed. A NaN is a seed that diverged or is
+missing: it is left out, and the number left out is returned, never averaged in silence.
+
+Letters: K seeds, P points of a curve, R bootstrap resamples.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+MIN_POINTS = 3
+"""Points needed for an exponent: a line through two leaves no residual to show curvature."""
+
+_BLOCK = 4_000_000
+"""Largest number of resampled entries held at once (32 MB of float64)."""
+
+
+class Interval(NamedTuple):
+    """A mean with its confidence interval, in the units of the values."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+    """Finite values that entered."""
+
+
+class Exponent(NamedTuple):
+    """A fitted exponent; all NaN where fewer than `MIN_POINTS` points could be used."""
+
+    exponent: float
+    low: float
+    high: float
+    used: np.ndarray
+    """[P] bool, the points that entered the fit."""
+    missing: int
+    """NaN entries (diverged or absent seeds) among the used points."""
+    undefined: float
+    """Fraction of resamples without a logarithm at some used point; they are left out."""
+
+
+class Paired(NamedTuple):
+    """A paired comparison with a baseline over common seeds; negative differences are better."""
+
+    difference: Interval
+    probability: float
+    """Probability that a seed's value is below the baseline's, a tie counting one half."""
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean over seeds with Student's t interval.
+
+    Args:
+        values: [K], any units; NaN entries are left out.
+        level: coverage of the interval, in (0, 1).
+
+    Returns:
+        The mean; both ends are NaN for a single value, all are NaN for none.
+    """
+    values = _finite(values)
+    count = len(values)
+    if count == 0:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    mean = float(values.mean())
+    if count == 1:
+        return Interval(mean, np.nan, np.nan, 1)
+    error = float(values.std(ddof=1)) / np.sqrt(count)
+    half = float(stats.t.ppf(0.5 + level / 2, count - 1)) * error
+    return Interval(mean, mean - half, mean + half, count)
+
+
+def interquartile_mean(
+    values: ArrayLike, *, seed: int = 0, num_resamples: int = 2000, level: float = 0.95
+) -> Interval:
+    """Mean of the middle half of the seeds, with a percentile bootstrap interval.
+
+    As rliable's IQM (`scipy.stats.trim_mean` with a quarter cut at each end), but with resampling
+    that obeys its seed.
+
+    Args:
+        values: [K], any units; NaN entries are left out.
+        seed: of the resampling.
+        num_resamples: bootstrap resamples.
+        level: coverage of the interval, in (0, 1).
+    """
+    values = _finite(values)
+    if len(values) == 0:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    cut = len(values) // 4
+    middle = slice(cut, len(values) - cut)
+    point = float(np.sort(values)[middle].mean())
+    parts = [
+        np.sort(values[index], axis=1)[:, middle].mean(1)
+        for index in _resamples(len(values), num_resamples, seed)
+    ]
+    low, high = np.quantile(np.concatenate(parts), _tails(level))
+    return Interval(point, float(low), float(high), len(values))
+
+
+def slope(x: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """Least-squares slope of log y on log x.
+
+    Args:
+        x: [P], positive, at least two different values.
+        y: [..., P], positive.
+
+    Returns:
+        Slopes [...].
+    """
+    log_x = np.log(np.asarray(x, float))
+    centred = log_x - log_x.mean()
+    return np.log(np.asarray(y, float)) @ centred / (centred @ centred)
+
+
+def fit_exponent(
+    x: ArrayLike,
+    samples: ArrayLike,
+    *,
+    include: ArrayLike | None = None,
+    seed: int = 0,
+    num_resamples: int = 2000,
+    level: float = 0.95,
+) -> Exponent:
+    """Exponent b of mean(samples) ~ x^b, with a bootstrap interval over seeds.
+
+    Least squares of log(mean over seeds) on log x: the mean of logarithms would be biased, and
+    undefined where a seed's regret is zero. The interval is a percentile bootstrap that draws
+    whole seeds, jointly for all points, because the data sets of a seed are nested. Points whose
+    mean is not positive are excluded. Resamples in which a used point has no positive mean have
+    no exponent and are left out; where they are more than the interval's tails, there is no
+    interval (NaN), since it would be that of a favourable selection.
+
+    Args:
+        x: [P], positive: horizons or numbers of demonstrations.
+        samples: [P, K], one row per point, one column per seed; NaN where missing.
+        include: [P] bool, points that may be used; all by default.
+        seed: of the resampling.
+        num_resamples: bootstrap resamples.
+        level: coverage of the interval, in (0, 1).
+
+    Raises:
+        ValueError: shapes that do not fit, or an x that is not positive.
+    """
+    x, samples = np.asarray(x, float), np.asarray(samples, float)
+    if samples.ndim != 2 or x.shape != samples.shape[:1] or np.any(x <= 0):
+        raise ValueError(f"need positive x [P] and samples [P, K], got {x.shape}, {samples.shape}")
+    means = _means(samples)
+    used = np.ones(len(x), bool) if include is None else np.array(include, bool)
+    used &= np.nan_to_num(means, nan=0.0) > 0
+    missing = int(np.isnan(samples[used]).sum())
+    if len(np.unique(x[used])) < MIN_POINTS:
+        return Exponent(np.nan, np.nan, np.nan, used, missing, 0.0)
+    resampled = resampled_means(samples[used], num_resamples=num_resamples, seed=seed)
+    defined = np.all(np.nan_to_num(resampled, nan=0.0) > 0, axis=1)
+    undefined = 1.0 - float(defined.mean())
+    low = high = np.nan
+    if undefined <= _tails(level)[0]:
+        low, high = np.quantile(slope(x[used], resampled[defined]), _tails(level))
+    point = float(slope(x[used], means[used]))
+    return Exponent(point, float(low), float(high), used, missing, undefined)
+
+
+def resampled_means(samples: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
+    """Means over seeds drawn with replacement, the same draw for every point.
+
+    Each resample is a row of multinomial counts, so a block of them is one matrix product.
+
+    Args:
+        samples: [P, K]; NaN entries are left out of their point's means.
+        num_resamples: R.
+        seed: of the resampling.
+
+    Returns:
+        Means [R, P]; NaN where a resample holds no finite value of a point.
+    """
+    num_seeds = samples.shape[1]
+    finite = np.isfinite(samples)
+    values, valid = np.where(finite, samples, 0.0).T, finite.T.astype(float)
+    parts = []
+    for index in _resamples(num_seeds, num_resamples, seed):
+        rows = np.arange(len(index))[:, None] * num_seeds
+        flat = np.bincount((index + rows).ravel(), minlength=index.size)
+        counts = flat.reshape(index.shape).astype(float)
+        with np.errstate(invalid="ignore"):
+            parts.append((counts @ values) / (counts @ valid))
+    return np.concatenate(parts)
+
+
+def paired_comparison(values: ArrayLike, baseline: ArrayLike, level: float = 0.95) -> Paired:
+    """Compare two methods seed by seed; common demonstrations make the difference precise.
+
+    Args:
+        values: [K], lower is better (regret).
+        baseline: [K], the same seeds in the same order; a pair with a NaN is left out.
+        level: coverage of the interval, in (0, 1).
+    """
+    difference = _finite(np.asarray(values, float) - np.asarray(baseline, float))
+    interval = mean_interval(difference, level)
+    if len(difference) == 0:
+        return Paired(interval, np.nan)
+    return Paired(interval, float(np.mean(difference < 0) + 0.5 * np.mean(difference == 0)))
+
+
+def _finite(values: ArrayLike) -> np.ndarray:
+    values = np.asarray(values, float).ravel()
+    return values[np.isfinite(values)]
+
+
+def _means(samples: np.ndarray) -> np.ndarray:
+    return np.array([mean_interval(row).mean for row in samples])
+
+
+def _tails(level: float) -> tuple[float, float]:
+    return (1 - level) / 2, (1 + level) / 2
+
+
+def _resamples(count: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Blocks [B, count] of indices drawn with replacement, `num_resamples` rows in all."""
+    generator = np.random.default_rng(seed)
+    block = max(1, _BLOCK // max(count, 1))
+    for start in range(0, num_resamples, block):
+        rows = min(block, num_resamples - start)
+        yield generator.integers(0, count, (rows, count))

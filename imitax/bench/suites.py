@@ -1,0 +1,148 @@
+"""Sweeps as TOML files: the named suites beside this file, and a user's own.
+
+    name = "mine"                   # optional
+    seeds = 1000                    # optional; of blocks that say nothing
+
+    [[block]]
+    environments = ["reset-cliff"]
+    algorithms = ["bc", "dagger:beta=0.1"]
+    horizons = [8, 16, 32]          # times ...
+    num_demos = [10, 100]           # ... these: a product
+    seeds = 64                      # optional; at most so many, whatever --seeds says
+
+With `at_num_demos` and `at_horizon` the block is a cross instead of a product: all `horizons` at
+the one number of demonstrations, all `num_demos` at the one horizon.
+"""
+
+import itertools
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from imitax.bench.plan import Block, Cell, Sweep
+from imitax.config import SpecError
+from imitax.spec import nearest, unknown
+
+FILE_KEYS = ("block", "name", "seeds")
+BLOCK_KEYS = (
+    "algorithms",
+    "at_horizon",
+    "at_num_demos",
+    "environments",
+    "horizons",
+    "num_demos",
+    "seeds",
+)
+DEFAULT_SEEDS = 1000
+
+
+def names() -> list[str]:
+    """The named suites."""
+    folder = resources.files("imitax.bench") / "suites"
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(text: str, seeds: int | None = None) -> Sweep:
+    """The sweep of a named suite or of a TOML file.
+
+    Args:
+        text: a name, or a path (anything that ends in .toml or has a separator).
+        seeds: replaces the file's `seeds`; a block with `seeds` of its own runs the smaller number.
+
+    Raises:
+        SpecError: no such suite or file, or something in it that has no meaning.
+    """
+    path = Path(text)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        return parse(_read(path), text, path.stem, seeds)
+    if text not in names():
+        raise SpecError(f"{unknown('suite', text, names())}, or a path that ends in .toml")
+    content = (resources.files("imitax.bench") / "suites" / f"{text}.toml").read_text("utf-8")
+    return parse(content, text, text, seeds)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise SpecError(
+            f"{path}: cannot be read ({error.strerror}); give a TOML file, or one of "
+            f"{', '.join(names())}"
+        ) from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path}: no text in UTF-8; give a TOML file") from None
+
+
+def parse(content: str, source: str, name: str, seeds: int | None = None) -> Sweep:
+    """The sweep of a TOML text.
+
+    Args:
+        content: TOML.
+        source: where it is from, for messages.
+        name: of the suite, where the text gives none.
+        seeds: as for `load`.
+    """
+    try:
+        data = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{source}: no valid TOML ({str(error).splitlines()[0]})") from None
+    _check_keys(data, FILE_KEYS, source)
+    blocks = data.get("block")
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        raise SpecError(f"{source}: has no [[block]]; a suite needs one or more")
+    wanted = data.get("seeds", DEFAULT_SEEDS) if seeds is None else seeds
+    whole = tuple(
+        _block(block, f"{source}: block {number}", wanted)
+        for number, block in enumerate(blocks, start=1)
+    )
+    name = data.get("name", name)
+    if not isinstance(name, str):
+        raise SpecError(f"{source}: name must be a string, got {name}")
+    return Sweep(whole, name=name)
+
+
+def _block(block: dict[str, Any], where: str, seeds: Any) -> Block:
+    _check_keys(block, BLOCK_KEYS, where)
+    own = block.get("seeds", seeds)
+    for value in (own, seeds):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise SpecError(f"{where}: seeds must be a whole number, got {value}")
+    return Block(
+        environments=_list(block, "environments", str, where),
+        algorithms=_list(block, "algorithms", str, where),
+        cells=_cells(block, where),
+        seeds=min(own, seeds),
+    )
+
+
+def _cells(block: dict[str, Any], where: str) -> tuple[Cell, ...]:
+    horizons = _list(block, "horizons", int, where)
+    num_demos = _list(block, "num_demos", int, where)
+    at = [block.get(key) for key in ("at_horizon", "at_num_demos")]
+    if at == [None, None]:
+        return tuple(itertools.product(horizons, num_demos))
+    for key, value in zip(("at_horizon", "at_num_demos"), at, strict=True):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise SpecError(
+                f"{where}: {key} must be a whole number, got {value}; a cross needs at_horizon "
+                "and at_num_demos, a product neither"
+            )
+    cross = [(horizon, at[1]) for horizon in horizons] + [(at[0], demos) for demos in num_demos]
+    return tuple(dict.fromkeys(cross))
+
+
+def _list(block: dict[str, Any], key: str, kind: type, where: str) -> tuple:
+    values = block.get(key)
+    right = isinstance(values, list) and all(type(value) is kind for value in values)
+    if not right or not values:
+        what = "strings" if kind is str else "whole numbers"
+        raise SpecError(f"{where}: {key} must be a list of {what}, got {values}")
+    return tuple(dict.fromkeys(values))
+
+
+def _check_keys(data: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in data:
+        if key not in known:
+            hint = nearest(key, known)
+            raise SpecError(f"{where}: unknown key '{key}'{hint}; allowed: {', '.join(known)}")

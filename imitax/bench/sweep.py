@@ -1,0 +1,157 @@
+"""Running a sweep, without a disk.
+
+    from imitax.bench.sweep import Sweep, collect
+    sweep = Sweep.grid(["reset-cliff"], ["bc", "dagger"], [8, 16, 32], [100], seeds=1000)
+    columns = collect(sweep)          # one row per environment, algorithm, cell and seed
+
+`resolve` checks everything and compiles nothing; `run` yields the columns of one chunk of seeds
+at a time.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from imitax.bench.plan import (
+    Block,
+    Chunk,
+    Group,
+    Plan,
+    Sweep,
+    Task,
+    chunk_width,
+    chunks_of,
+    largest_cell,
+    resolve,
+)
+from imitax.bench.program import Program, RewardMap, Row, Setup, seed_mesh
+
+__all__ = ["Block", "Plan", "Result", "Stats", "Sweep", "collect", "concatenate", "resolve", "run"]
+
+
+class Stats(NamedTuple):
+    """What a program cost in this run."""
+
+    environment: str
+    algorithms: tuple[str, ...]
+    compile_seconds: float
+    run_seconds: float
+    num_compilations: int
+
+
+class Result(NamedTuple):
+    """A finished chunk."""
+
+    chunk: Chunk
+    columns: dict[str, np.ndarray]
+    """One array of `chunk.num_seeds` values per column."""
+    rewards: tuple[np.ndarray, np.ndarray] | None
+    """True and recovered reward, mean over the chunk's finite seeds, [rows, columns]; only for the
+    first chunk of the largest cell of a pair that recovers the reward of a grid."""
+
+
+def run(
+    plan: Plan,
+    *,
+    skip: Callable[[Chunk], bool] = lambda chunk: False,
+    on_program: Callable[[Stats], None] = lambda stats: None,
+) -> Iterator[Result]:
+    """Run a plan and yield each chunk as it is finished.
+
+    Args:
+        plan: from `resolve`.
+        skip: whether a chunk is not wanted; a program without wanted chunks is not compiled.
+        on_program: called after each program with what it cost.
+    """
+    mesh = seed_mesh(plan.sweep.devices or len(jax.devices()))
+    for group in plan.groups:
+        chunks = chunks_of(group, plan.sweep.chunk_size)
+        wanted = [pair for pair in chunks if not skip(pair[1])]
+        if wanted:
+            yield from _run_group(plan.sweep, group, wanted, mesh, on_program)
+
+
+def _run_group(sweep, group, wanted, mesh, on_program) -> Iterator[Result]:
+    first = group.tasks[0].algorithm
+    setup = Setup(group.env, first.factory, group.capacity, sweep.evaluation_episodes)
+    width = chunk_width(group, sweep.chunk_size)
+    padded = math.ceil(width / mesh.size) * mesh.size
+    program = Program(setup, first.config, padded, mesh)
+    started = time.perf_counter()
+    waiting = None
+    for task, chunk in [*wanted, (None, None)]:
+        # The next chunk is dispatched before the last one is fetched.
+        sent = None
+        if chunk is not None:
+            place = (chunk.first_seed, chunk.num_seeds, chunk.horizon, chunk.num_demos)
+            sent = (task, chunk, program(*place, task.algorithm.config))
+        if waiting is not None:
+            yield _fetch(group, *waiting)
+        waiting = sent
+    names = tuple(task.algorithm.spec for task in group.tasks)
+    seconds = time.perf_counter() - started
+    costs = (program.compile_seconds, seconds, program.num_compilations)
+    on_program(Stats(group.env.spec, names, *costs))
+
+
+def _fetch(group: Group, task: Task, chunk: Chunk, output: tuple[Row, RewardMap | None]) -> Result:
+    row, found = jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.num_seeds], output)
+    columns = _columns(row, chunk, task.algorithm.build(group.env).knows_dynamics)
+    is_first = chunk.first_seed == 0 and (chunk.horizon, chunk.num_demos) == largest_cell(task)
+    if found is None or not is_first:
+        return Result(chunk, columns, None)
+    finite, shape = np.asarray(row.finite, bool), group.env.settings.size
+    if not finite.any():
+        return Result(chunk, columns, None)
+    true, recovered = (np.mean(leaf[finite], axis=0).reshape(shape) for leaf in found)
+    # A recovered reward is identified up to a constant at best.
+    return Result(chunk, columns, (true, recovered - recovered.min()))
+
+
+def _columns(row: Row, chunk: Chunk, knows_dynamics: bool) -> dict[str, np.ndarray]:
+    count = chunk.num_seeds
+    wide = {"i": np.int64, "f": np.float64, "b": bool}
+    values = {name: leaf.astype(wide[leaf.dtype.kind]) for name, leaf in row._asdict().items()}
+    finite, converged = values.pop("finite"), values.pop("converged")
+    # Only learners that report a gap can be said to have closed it.
+    iterates = np.isfinite(values["moment_gap"]) | np.isfinite(values["equilibrium_gap"])
+    keys = {
+        "environment": np.full(count, chunk.environment, object),
+        "algorithm": np.full(count, chunk.algorithm, object),
+        "horizon": np.full(count, chunk.horizon, np.int32),
+        "num_demos": np.full(count, chunk.num_demos, np.int32),
+        "seed": chunk.first_seed + np.arange(count, dtype=np.int64),
+    }
+    status = np.where(finite, "ok", "diverged").astype(object)
+    return (
+        keys
+        | values
+        | {
+            "status": status,
+            "knows_dynamics": np.full(count, knows_dynamics),
+            "converged": np.where(iterates, converged, None),
+        }
+    )
+
+
+def concatenate(results: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """One table of columns from those of several chunks."""
+    parts = list(results)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def collect(sweep: Sweep) -> dict[str, np.ndarray]:
+    """Run a sweep in memory.
+
+    Returns:
+        Columns of equal length, one row per (environment, algorithm, horizon, num_demos, seed);
+        `pandas.DataFrame(collect(sweep))` makes a table of them.
+
+    Raises:
+        SpecError: the sweep has no meaning.
+    """
+    return concatenate(result.columns for result in run(resolve(sweep)))

@@ -1,0 +1,120 @@
+"""What the commands show: a progress bar, tables, and the digest of a sweep."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from imitax.bench.plan import Chunk
+from imitax.bench.report import read_results
+from imitax.bench.summary import groups
+
+Rows = Sequence[Sequence[str]]
+
+
+class _Rate(ProgressColumn):
+    """Seeds per second."""
+
+    def render(self, task: Any) -> Text:
+        """The speed so far, or nothing before it is known."""
+        return Text("" if task.speed is None else f"{task.speed:,.0f} seeds/s")
+
+
+@contextlib.contextmanager
+def progress(chunks: Sequence[Chunk]) -> Iterator[Callable[[Chunk], None]]:
+    """A bar with cells, seeds per second and time left; nothing where there is no terminal.
+
+    Args:
+        chunks: what will be computed.
+
+    Yields:
+        A function to call with each finished chunk.
+    """
+    left: dict[tuple, int] = {}
+    for chunk in chunks:
+        left[chunk[:4]] = left.get(chunk[:4], 0) + chunk.num_seeds
+    columns = [
+        TextColumn("{task.fields[cells]} of {task.fields[all]} cells"),
+        *(BarColumn(), _Rate(), TimeRemainingColumn()),
+        TextColumn("{task.fields[now]}"),
+    ]
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bar:
+        total = sum(chunk.num_seeds for chunk in chunks)
+        task = bar.add_task("", total=total, cells=0, all=len(left), now="")
+
+        def advance(chunk: Chunk) -> None:
+            left[chunk[:4]] -= chunk.num_seeds
+            done = sum(seeds == 0 for seeds in left.values())
+            now = f"{chunk.environment}, {chunk.algorithm}"
+            bar.update(task, advance=chunk.num_seeds, cells=done, now=now)
+
+        yield advance
+
+
+def print_table(header: Sequence[str], rows: Rows) -> None:
+    """Print a table: ruled on a terminal, plain columns elsewhere."""
+    if not sys.stdout.isatty():
+        print("\n".join(plain(header, rows)))
+        return
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def plain(header: Sequence[str], rows: Rows) -> list[str]:
+    """Lines of columns two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (header, *rows)
+    ]
+
+
+def digest(directory: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of a sweep in short: one row per environment and algorithm.
+
+    Args:
+        directory: of results with a `summary.csv`.
+    """
+    summary = pd.read_csv(directory / "summary.csv")
+    lines = []
+    for (environment, algorithm), rows in groups(read_results(directory), PAIR):
+        own = summary[(summary["environment"] == environment) & (summary["algorithm"] == algorithm)]
+        horizon, demos = max(
+            set(zip(rows["horizon"], rows["num_demos"], strict=True)), key=lambda cell: cell
+        )
+        cell = rows[(rows["horizon"] == horizon) & (rows["num_demos"] == demos)]
+        lines.append(
+            (
+                *(environment, algorithm, f"{horizon}, {demos}"),
+                f"{np.nanmean(cell['regret']):.4g}" if cell["regret"].notna().any() else "-",
+                *(_exponent(own[own["axis"] == axis]) for axis in ("horizon", "num_demos")),
+                str(int((rows["status"] != "ok").sum())),
+            )
+        )
+    return HEADER, lines
+
+
+PAIR = ["environment", "algorithm"]
+HEADER = (*PAIR, "H, N", "mean regret", "exponent in H", "exponent in N", "diverged")
+
+
+def _exponent(fits: pd.DataFrame) -> str:
+    """The exponent at the largest value of the other axis, and the predicted one."""
+    fits = fits[fits["exponent"].notna()]
+    if fits.empty:
+        return "-"
+    best = fits.loc[fits["fixed_value"].idxmax()]
+    predicted = "" if np.isnan(best["predicted"]) else f" (theory {best['predicted']:g})"
+    return f"{best['exponent']:.2f}{predicted}"

@@ -1,0 +1,286 @@
+"""DAgger: behavioural cloning on the learner's own states, labelled by the expert.
+
+Ross, Gordon and Bagnell 2011, algorithm 3.1, with true aggregation: every label ever asked for is
+kept, and each round refits on all of them. `num_demos` counts expert-labelled episodes, as for
+behavioural cloning: the first is the seed's first demonstration, the others are the learner's own,
+`episodes_per_round` in each round. In round i (from 1) of n the expert acts at each step with
+probability beta_i:
+
+    constant      beta               (0 by default: the learner acts alone)
+    linear        max(beta_min, 1 - i/n)
+    exponential   beta_decay^i       (the paper's p^i)
+
+We return the last policy; the paper returns the best on validation.
+"""
+
+import dataclasses
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from imitax import rollout, supervised
+from imitax.algorithm import blank_metrics
+from imitax.bc import likelihood_row, pooled
+from imitax.config import SpecError, check_ranges, config, setting
+from imitax.distributions import Distribution, Mixture, inverse_cdf
+from imitax.envs.tabular import TabularFamily
+from imitax.mdp import at, put
+from imitax.policies import Policy, tabular, tabulate
+from imitax.types import Algorithm, Demand, Problem
+
+
+@config
+class Mixing:
+    """How much the expert acts, and how many episodes a round has."""
+
+    ALIASES: ClassVar[dict] = {
+        ("beta", "linear"): ("schedule", "linear"),
+        ("beta", "exponential"): ("schedule", "exponential"),
+    }
+    schedule: str = setting(
+        "constant", "of the expert's share", choices=("constant", "linear", "exponential")
+    )
+    beta: float = setting(0.0, "the expert's share, schedule=constant", low=0.0, high=1.0)
+    beta_min: float = setting(0.0, "smallest share, schedule=linear", low=0.0, high=1.0)
+    beta_decay: float = setting(0.5, "share's factor, schedule=exponential", low=0.0, high=1.0)
+    episodes_per_round: int = setting(1, "the learner's episodes in a round", low=1)
+
+
+@config
+class TabularDaggerConfig(Mixing):
+    """DAgger in a table."""
+
+    policy: str = setting("auto", "representation", choices=("auto", "tabular"))
+    stationary: bool = setting(False, "one table for all steps instead of one per step")
+    unseen: str = setting("uniform", "action where nothing was seen", choices=("uniform", "first"))
+
+
+@config
+class NetworkDaggerConfig(Mixing, supervised.NetworkSettings):
+    """DAgger with a network, trained on from round to round."""
+
+    updates_per_round: int = setting(200, "gradient steps after each round's labels", low=1)
+    first_updates: int = setting(1000, "gradient steps on the first demonstration", low=1)
+
+
+class TabularDaggerState(NamedTuple):
+    """All labels so far, as counts."""
+
+    counts: jax.Array
+    """[T, S, A]"""
+    num_episodes: jax.Array
+    """Labelled episodes so far, int32."""
+    converged: jax.Array
+
+
+class NetworkDaggerState(NamedTuple):
+    """All labels so far, and the network they train."""
+
+    fit: supervised.Fit
+    data: supervised.Dataset
+    num_episodes: jax.Array
+    """Labelled episodes so far, int32."""
+    own_steps: jax.Array
+    """Environment steps of the learner's episodes, int32."""
+    converged: jax.Array
+
+
+def expert_share(config: Mixing, round_index: jax.Array, num_rounds: jax.Array) -> jax.Array:
+    """beta_i of round i in 1..n; see the head of the file."""
+    if config.schedule == "linear":
+        return jnp.maximum(config.beta_min, 1.0 - round_index / jnp.maximum(num_rounds, 1))
+    if config.schedule == "exponential":
+        return jnp.asarray(config.beta_decay) ** round_index
+    return jnp.asarray(config.beta, jnp.float32)
+
+
+def num_rounds(config: Mixing, problem: Problem) -> jax.Array:
+    """Rounds of the learner's own episodes, int32: (num_demos - 1) / episodes_per_round, up."""
+    own = problem.num_demos - 1
+    return (own + config.episodes_per_round - 1) // config.episodes_per_round
+
+
+def dagger(
+    env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = None
+) -> Algorithm:
+    """DAgger on an environment.
+
+    Args:
+        env: an environment family, from `imitax.make`.
+        config: which representation, and its settings; by default a table where the environment
+            is tabular, a network elsewhere.
+
+    Returns:
+        An `Algorithm`; its first step learns from the demonstration, each further one is a round.
+
+    Raises:
+        SpecError: a setting out of range, or without meaning on this environment.
+    """
+    if config is None:
+        is_table = isinstance(env, TabularFamily)
+        config = TabularDaggerConfig() if is_table else NetworkDaggerConfig()
+    check_ranges(config, "dagger")
+    _check_mixing(config)
+    if isinstance(config, TabularDaggerConfig):
+        return _tabular(env, config)
+    return _network(env, config)
+
+
+def _check_mixing(config: Mixing) -> None:
+    owners = {"beta": "constant", "beta_min": "linear", "beta_decay": "exponential"}
+    for field in dataclasses.fields(config):
+        schedule = owners.get(field.name)
+        value = getattr(config, field.name)
+        if schedule is None or isinstance(value, jax.core.Tracer) or value == field.default:
+            continue
+        if config.schedule != schedule:
+            raise SpecError(
+                f"dagger: {field.name}={value} has no meaning with schedule={config.schedule}; "
+                f"set schedule={schedule} or leave {field.name} out"
+            )
+
+
+def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
+    size = config.episodes_per_round
+
+    def init(key, problem: Problem):
+        del key
+        counts = problem.demonstrations.counts
+        counts = pooled(counts, problem.horizon)[None] if config.stationary else counts
+        return TabularDaggerState(counts, problem.demonstrations.num_episodes, jnp.bool_(False))
+
+    def step(key, problem: Problem, state: TabularDaggerState):
+        horizon, own = problem.horizon, problem.num_demos - state.num_episodes
+        own = jnp.minimum(own, size)
+        expert = tabulate(problem.expert, env.num_states, problem.capacity.horizon)
+        index = 1 + (state.num_episodes - 1) // size
+        share = expert_share(config, index, num_rounds(config, problem))
+        rules = _Round(expert, jnp.cumsum(expert, axis=-1), share, state.counts)
+
+        def visit(seen, time, state, uniform):
+            return _label_and_act(config, rules, seen, time, state, uniform)
+
+        seen = jnp.zeros((problem.capacity.horizon, 2, size), jnp.int32)
+        walker = rollout.walkers(problem.params.mdp)
+        seen = rollout.walk(key, walker, horizon, size, visit, seen, num_draws=2)
+        counts = _aggregate_counts(config, state.counts, seen, horizon, own)
+        num_episodes = state.num_episodes + own
+        metrics = blank_metrics()._replace(
+            expert_labels=num_episodes * horizon,
+            environment_steps=(num_episodes - 1) * horizon,
+        )
+        return TabularDaggerState(counts, num_episodes, state.converged), metrics
+
+    def policy(problem: Problem, state: TabularDaggerState) -> Policy:
+        del problem
+        counts = state.counts[0] if config.stationary else state.counts
+        return tabular(likelihood_row(counts, config.unseen))
+
+    def num_steps(problem: Problem):
+        return jnp.maximum(num_rounds(config, problem), 1)
+
+    return Algorithm(init, step, policy, num_steps, Demand("counts", at_most=1), False)
+
+
+class _Round(NamedTuple):
+    """What stays the same during a round."""
+
+    expert: jax.Array
+    expert_cdf: jax.Array
+    share: jax.Array
+    counts: jax.Array
+    """Before the round, [T, S, A], or [1, S, A] if stationary."""
+
+
+def _label_and_act(config, rules: _Round, seen, time, state, uniform):
+    """Act as the round's mixture does, and note the visited states and their labels."""
+    known = rules.counts[0 if config.stationary else time, state]
+    expert = at(rules.expert, time)[state]
+    acting = rules.share * expert + (1.0 - rules.share) * likelihood_row(known, config.unseen)
+    action = inverse_cdf(jnp.cumsum(acting, axis=-1), uniform[:, 0])
+    label = inverse_cdf(at(rules.expert_cdf, time)[state], uniform[:, 1])
+    return put(seen, time, jnp.stack([state, label])), action
+
+
+def _aggregate_counts(config, counts, seen, horizon, own):
+    """Add the labels of the first `own` episodes of a round, [T, 2, B], to the counts."""
+    max_horizon, _, size = seen.shape
+    times = jnp.arange(max_horizon)[:, None]
+    valid = (times < horizon) & (jnp.arange(size) < own)
+    rows = jnp.zeros_like(times) if config.stationary else times
+    return counts.at[rows, seen[:, 0], seen[:, 1]].add(valid.astype(counts.dtype))
+
+
+def mixed(params: Any, obs: jax.Array, time: jax.Array) -> Distribution:
+    """`apply` of the acting policy: the expert with probability `share` at each step."""
+    expert, learner, share = params
+    return Mixture(expert(obs, time), learner(obs, time), share)
+
+
+def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
+    head = supervised.head(config, env, "dagger")
+    size = config.episodes_per_round
+
+    def init(key, problem: Problem):
+        start_key, fit_key = jax.random.split(key)
+        # The last round writes `size` episodes of which some may be masked.
+        num_rows = problem.capacity.num_demos * problem.capacity.horizon
+        data = supervised.dataset(problem.demonstrations, num_rows)
+        fit = supervised.start(start_key, head, config.learning_rate, data.obs[0])
+        fit = _updates(fit_key, head, config, fit, data, config.first_updates)
+        num_episodes = problem.demonstrations.num_episodes
+        return NetworkDaggerState(fit, data, num_episodes, jnp.int32(0), jnp.bool_(False))
+
+    def step(key, problem: Problem, state: NetworkDaggerState):
+        roll_key, fit_key = jax.random.split(key)
+        index = 1 + (state.num_episodes - 1) // size
+        share = expert_share(config, index, num_rounds(config, problem))
+        acting = Policy((problem.expert, Policy(state.fit.params, head), share), mixed)
+        own = jnp.minimum(problem.num_demos - state.num_episodes, size)
+        data = _aggregate(roll_key, env, problem, acting, size, own, state.data)
+        new = data.size - state.data.size
+        updates = jnp.where(own > 0, config.updates_per_round, 0)
+        fit = _updates(fit_key, head, config, state.fit, data, updates)
+        own_steps = state.own_steps + new
+        state = NetworkDaggerState(fit, data, state.num_episodes + own, own_steps, state.converged)
+        metrics = blank_metrics()._replace(expert_labels=data.size, environment_steps=own_steps)
+        return state, metrics
+
+    def policy(problem: Problem, state: NetworkDaggerState) -> Policy:
+        del problem
+        return Policy(state.fit.params, head)
+
+    def num_steps(problem: Problem):
+        return jnp.maximum(num_rounds(config, problem), 1)
+
+    return Algorithm(init, step, policy, num_steps, Demand("episodes", at_most=1), False)
+
+
+def _aggregate(key, env, problem, acting, size, own, data):
+    """Append the expert's labels of `own` of `size` episodes of the acting policy."""
+
+    def run(index):
+        return rollout.rollout(
+            jax.random.fold_in(key, index),
+            env,
+            problem.params,
+            acting,
+            problem.horizon,
+            problem.capacity.horizon,
+            labeller=problem.expert,
+        )
+
+    episodes = jax.vmap(run)(jnp.arange(size))
+    max_horizon = problem.capacity.horizon
+    lengths = jnp.where(jnp.arange(size) < own, episodes.length, 0)
+    valid = jnp.arange(max_horizon) < lengths[:, None]
+    flat = [x.reshape(size * max_horizon, *x.shape[2:]) for x in (episodes.obs, episodes.label)]
+    return supervised.append(data, flat[0], flat[1], valid.ravel())
+
+
+def _updates(key, head, config, fit, data, num_updates):
+    def body(index, fit):
+        return supervised.update(jax.random.fold_in(key, index), head, config, fit, data)[0]
+
+    return jax.lax.fori_loop(0, num_updates, body, fit)

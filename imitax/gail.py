@@ -1,0 +1,324 @@
+"""Generative adversarial imitation in a tabular MDP.
+
+Ho and Ermon 2016, with **D the probability that a pair is the expert's** (the paper and some texts
+label it the other way round), l = log D - log(1 - D) its logit, d the learner's and e the expert's
+empirical distribution over pairs at each step. The two players of `imitax.game`:
+
+    divergence=js   D ascends  sum_t e log D + d log(1 - D);   at its optimum l = log e - log d.
+                    The policy's reward is a form of D:
+                      softplus  -log(1 - D) = log(1 + exp l)   >= 0: never end an episode
+                      log       log D = -log(1 + exp -l)       <= 0: end it soon
+                      logit     log D - log(1 - D) = l         both signs
+    divergence=tv   f in [-1, 1] ascends  sum_t f (e - d);   the policy's reward is f.
+                    The value is sum_t |e_t - d_t|_1 (Xu, Li and Yu 2020; "TV-AIL").
+
+A policy step is mirror descent in occupancies, the exact proximal step
+
+    maximise  <f, d> + entropy H(d) - KL(d | d_k) / rate
+
+(O-REPS, Zimin and Neu 2013: a soft backward recursion with reward f + log pi_k / rate and
+temperature entropy + 1/rate), or a policy-gradient step on softmax logits. With exact occupancies
+and tv this is the primal-dual method of Chambolle and Pock 2011, the reward player answering the
+extrapolated 2 d_k - d_{k-1}. Players are averaged with linearly growing weights and the averages
+are returned; `equilibrium_gap` is their duality gap per step of the horizon. `entropy` > 0 breaks
+ties among optimal policies towards the most random one.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from imitax import game, rollout
+from imitax import mdp as exact
+from imitax.algorithm import blank_metrics
+from imitax.config import SpecError, check_ranges, config, setting
+from imitax.distributions import inverse_cdf
+from imitax.mdp import put
+from imitax.policies import Policy, tabular
+from imitax.types import Algorithm, Demand, Problem
+
+TINY = 1e-12
+"""Keeps ratios of occupancies finite where neither player ever goes."""
+
+
+@config
+class GAILConfig:
+    """Settings of tabular GAIL."""
+
+    divergence: str = setting("js", "Jensen-Shannon or total variation", choices=("js", "tv"))
+    reward: str = setting(
+        "softplus", "form of the reward, js only", choices=("softplus", "log", "logit")
+    )
+    inputs: str = setting("tsa", "what the discriminator sees", choices=("sa", "tsa"))
+    player: str = setting(
+        "mirror-descent", "policy update", choices=("mirror-descent", "policy-gradient")
+    )
+    rollouts: str = setting(
+        "exact", "occupancies by dynamics or by sampling", choices=("exact", "sampled")
+    )
+    rate: float = setting(1.0, "policy step size", above=0.0)
+    discriminator_rate: float = setting(
+        0.5, "js: part of the way to the optimum; tv: step size", above=0.0
+    )
+    discriminator_steps: int = setting(1, "discriminator steps per policy step", low=1)
+    bound: float = setting(10.0, "largest |logit| of the discriminator, js only", above=0.0)
+    entropy: float = setting(0.0, "weight of causal entropy in the policy's return", low=0.0)
+    episodes: int = setting(32, "sampled episodes per policy step", low=1)
+    num_steps: int = setting(100, "policy steps", low=1)
+
+
+class GAILState(NamedTuple):
+    """Both players, and their averages."""
+
+    log_policy: jax.Array
+    """[T, S, A]"""
+    critic: jax.Array
+    """Logit l or critic f, [T, S, A]; every row alike where inputs=sa."""
+    flow: jax.Array
+    """The current policy's distribution over pairs, exact or sampled, [T, S, A]."""
+    mean_flow: jax.Array
+    """Average of the flows, [T, S, A]."""
+    mean_critic: jax.Array
+    """Average of D or f, [T, S, A]."""
+    iteration: jax.Array
+    converged: jax.Array
+
+
+def reward_form(name: str, logit: jax.Array) -> jax.Array:
+    """The policy's reward from the discriminator's logit, in nats; see the head of the file."""
+    if name == "softplus":
+        return jax.nn.softplus(logit)
+    if name == "log":
+        return -jax.nn.softplus(-logit)
+    return logit
+
+
+def optimal_logit(expert: jax.Array, learner: jax.Array, bound: jax.Array | float) -> jax.Array:
+    """The discriminator's optimum log e - log d, within +-`bound`; 0 where both are zero."""
+    ratio = jnp.log(jnp.maximum(expert, TINY)) - jnp.log(jnp.maximum(learner, TINY))
+    return jnp.clip(ratio, -bound, bound)
+
+
+def discriminator_step(
+    config: GAILConfig, critic: jax.Array, expert: jax.Array, learner: jax.Array
+) -> jax.Array:
+    """One step of the reward player.
+
+    js: the gradient e (1 - D) - d D of the cross-entropy, divided by its curvature bound
+    (e + d) / 4, so that pairs seen rarely move as fast as the others. tv: projected ascent.
+
+    Args:
+        config: divergence, rate and bound.
+        critic: [T, S, A] logits or critic.
+        expert: e, [T, S, A].
+        learner: d, [T, S, A]; may be an extrapolation.
+    """
+    if config.divergence == "tv":
+        moved = critic + config.discriminator_rate * (expert - learner)
+        return jnp.clip(moved, -1.0, 1.0)
+    share = jax.nn.sigmoid(critic)
+    slope = expert * (1.0 - share) - learner * share
+    step = 4.0 * slope / jnp.maximum(expert + learner, TINY)
+    return jnp.clip(critic + config.discriminator_rate * step, -config.bound, config.bound)
+
+
+def gail(env: Any, config: GAILConfig | None = None) -> Algorithm:
+    """GAIL on a tabular environment.
+
+    Args:
+        env: a tabular family, from `imitax.make`.
+        config: settings.
+
+    Returns:
+        An `Algorithm`. With rollouts=exact it reads the dynamics; with rollouts=sampled it only
+        walks in them, and the dynamics serve the reported equilibrium gap alone.
+
+    Raises:
+        SpecError: a setting out of range or without meaning beside another.
+    """
+    config = config or GAILConfig()
+    check_ranges(config, "gail")
+    _check(config)
+    num_steps = config.num_steps
+
+    def init(key, problem: Problem):
+        del key
+        shape = (problem.capacity.horizon, env.num_states, env.num_actions)
+        dtype = problem.params.mdp.transition.dtype
+        log_policy = jnp.full(shape, -jnp.log(float(env.num_actions)), dtype)
+        policy = jnp.exp(log_policy)
+        flow = exact.flows(problem.params.mdp, policy, problem.horizon, shape[0])
+        zeros = jnp.zeros(shape, dtype)
+        if config.rollouts == "sampled":
+            flow = zeros
+        return GAILState(log_policy, zeros, flow, zeros, zeros, jnp.int32(0), jnp.bool_(False))
+
+    def step(key, problem: Problem, state: GAILState):
+        state = _play(key, env, config, problem, state)
+        is_last = state.iteration >= num_steps
+        gap = jax.lax.cond(
+            is_last, lambda: equilibrium_gap(config, problem, state), lambda: _nan(state)
+        )
+        own = state.iteration * config.episodes * problem.horizon
+        metrics = blank_metrics()._replace(
+            expert_labels=problem.demonstrations.num_episodes * problem.horizon,
+            environment_steps=own if config.rollouts == "sampled" else jnp.int32(0),
+            equilibrium_gap=gap,
+        )
+        return state, metrics
+
+    def policy(problem: Problem, state: GAILState) -> Policy:
+        del problem
+        return tabular(flow_policy(state.mean_flow, jnp.exp(state.log_policy)))
+
+    knows = config.rollouts == "exact"
+    return Algorithm(init, step, policy, lambda _: jnp.int32(num_steps), Demand("counts"), knows)
+
+
+def flow_policy(flow: jax.Array, otherwise: jax.Array) -> jax.Array:
+    """The policy whose occupancy is `flow`, [T, S, A], and another where it never goes."""
+    total = jnp.sum(flow, axis=-1, keepdims=True)
+    return jnp.where(total > TINY, flow / jnp.maximum(total, TINY), otherwise)
+
+
+def equilibrium_gap(config: GAILConfig, problem: Problem, state: GAILState) -> jax.Array:
+    """Duality gap of the averaged players, per step of the horizon; zero at equilibrium.
+
+        gap = max_f J(f; mean policy) - min_pi J(mean f; pi)
+
+    with J the divergence's objective; exact, from the dynamics.
+    """
+    expert, horizon = _expert(config, problem), problem.horizon
+    mdp = problem.params.mdp
+    policy = flow_policy(state.mean_flow, jnp.exp(state.log_policy))
+    learner = _pool(config, exact.flows(mdp, policy, horizon, len(policy)), horizon)
+    if config.divergence == "tv":
+        best_critic = _total(jnp.abs(expert - learner), horizon)
+        best_policy = game.best_return(mdp, state.mean_critic, horizon)
+        return (best_critic - game.pairing(expert, state.mean_critic, horizon) + best_policy) / (
+            horizon
+        )
+    logit = optimal_logit(expert, learner, config.bound)
+    ceiling = _total(_cross_entropy(expert, learner, jax.nn.sigmoid(logit)), horizon)
+    share = state.mean_critic
+    known = _total(expert * jnp.log(jnp.maximum(share, TINY)), horizon)
+    lowest = -game.best_return(mdp, -jnp.log(jnp.maximum(1.0 - share, TINY)), horizon)
+    return (ceiling - known - lowest) / horizon
+
+
+def _check(config: GAILConfig) -> None:
+    if config.divergence == "tv" and config.reward != "softplus":
+        raise SpecError(
+            f"gail: reward={config.reward} has no meaning with divergence=tv, whose reward is the "
+            "critic itself; leave reward out or set divergence=js"
+        )
+
+
+def _nan(state: GAILState) -> jax.Array:
+    return jnp.full((), jnp.nan, state.flow.dtype)
+
+
+def _total(table: jax.Array, horizon: jax.Array) -> jax.Array:
+    return game.pairing(table, jnp.ones_like(table), horizon)
+
+
+def _cross_entropy(expert: jax.Array, learner: jax.Array, share: jax.Array) -> jax.Array:
+    real, fake = jnp.maximum(share, TINY), jnp.maximum(1.0 - share, TINY)
+    return expert * jnp.log(real) + learner * jnp.log(fake)
+
+
+def _pool(config: GAILConfig, flow: jax.Array, horizon: jax.Array) -> jax.Array:
+    """What the discriminator sees of a flow: itself, or at every step its mean over steps."""
+    if config.inputs == "tsa":
+        return flow
+    mean = game.total_flow(flow, horizon, 1.0) / horizon
+    within = (jnp.arange(flow.shape[0]) < horizon)[:, None, None]
+    return jnp.where(within, mean, 0.0)
+
+
+def _expert(config: GAILConfig, problem: Problem) -> jax.Array:
+    return _pool(config, game.expert_flows(problem.demonstrations), problem.horizon)
+
+
+def _play(key, env, config: GAILConfig, problem: Problem, state: GAILState) -> GAILState:
+    """A policy step, then discriminator steps, then the averages."""
+    horizon, mdp = problem.horizon, problem.params.mdp
+    is_tv = config.divergence == "tv"
+    reward = state.critic if is_tv else reward_form(config.reward, state.critic)
+    if config.rollouts == "exact":
+        log_policy = _improve(config, problem, state.log_policy, reward)
+        flow = exact.flows(mdp, jnp.exp(log_policy), horizon, len(log_policy))
+    else:
+        log_policy, flow = _improve_sampled(key, config, problem, state.log_policy, reward)
+    ahead = 2.0 * flow - state.flow if is_tv else flow
+    expert, seen = _expert(config, problem), _pool(config, ahead, horizon)
+    critic = state.critic
+    for _ in range(config.discriminator_steps):
+        critic = discriminator_step(config, critic, expert, seen)
+    shown = critic if is_tv else jax.nn.sigmoid(critic)
+    weight = 2.0 / (state.iteration + 2.0)
+    mean_flow = state.mean_flow + weight * (flow - state.mean_flow)
+    mean_critic = state.mean_critic + weight * (shown - state.mean_critic)
+    iteration = state.iteration + 1
+    return GAILState(
+        log_policy, critic, flow, mean_flow, mean_critic, iteration, state.converged
+    )
+
+
+def _improve(config: GAILConfig, problem: Problem, log_policy, reward) -> jax.Array:
+    """One exact policy step."""
+    mdp, horizon, size = problem.params.mdp, problem.horizon, log_policy.shape[0]
+    if config.player == "mirror-descent":
+        target, temperature = reward + log_policy / config.rate, config.entropy + 1.0 / config.rate
+        plan = exact.soft_plan(mdp, target, horizon, size, discount=1.0, temperature=temperature)
+        return plan.log_policy
+    reward = reward - config.entropy * log_policy
+    gradient = game.policy_gradient(mdp, log_policy, reward, horizon)
+    slope = gradient.occupancy[..., None] * jnp.exp(log_policy) * gradient.advantage
+    return jax.nn.log_softmax(log_policy + config.rate * slope)
+
+
+def _improve_sampled(key, config: GAILConfig, problem: Problem, log_policy, reward):
+    """One policy step from sampled episodes; also their empirical flow.
+
+    Advantages are mean returns-to-go by (t, s, a) less those by (t, s). Mirror descent adds them
+    to the logits (natural gradient); the policy gradient weighs them by the visits.
+    """
+    mdp, horizon, size = problem.params.mdp, problem.horizon, log_policy.shape[0]
+    cdf = jnp.cumsum(jnp.exp(log_policy), axis=-1)
+
+    def visit(seen, time, state, uniform):
+        action = inverse_cdf(cdf[time, state], uniform[:, 0])
+        return put(seen, time, jnp.stack([state, action])), action
+
+    seen = jnp.zeros((size, 2, config.episodes), jnp.int32)
+    walker = rollout.walkers(mdp)
+    seen = rollout.walk(key, walker, horizon, config.episodes, visit, seen)
+    times = jnp.arange(size)[:, None]
+    within = times < horizon
+    index = (jnp.broadcast_to(times, within.shape), seen[:, 0], seen[:, 1])
+    reward = reward - config.entropy * log_policy
+    togo = _returns_to_go(jnp.where(within, reward[index], 0.0), horizon)
+    ones = jnp.broadcast_to(within, togo.shape).astype(reward.dtype)
+    count = jnp.zeros_like(reward).at[index].add(ones)
+    total = jnp.zeros_like(reward).at[index].add(ones * togo)
+    visited = jnp.sum(count, axis=-1, keepdims=True)
+    baseline = jnp.sum(total, axis=-1, keepdims=True) / jnp.maximum(visited, 1.0)
+    advantage = jnp.where(count > 0, total / jnp.maximum(count, 1.0) - baseline, 0.0)
+    flow = count / config.episodes
+    slope = advantage if config.player == "mirror-descent" else flow * advantage
+    return jax.nn.log_softmax(log_policy + config.rate * slope), flow
+
+
+def _returns_to_go(rewards: jax.Array, horizon: jax.Array) -> jax.Array:
+    """Sums of rewards [T, B] from each step on, in the order of time from the last step back."""
+
+    def backward(i, carry):
+        time = horizon - 1 - i
+        later, rows = carry
+        total = later + rewards[time]
+        return total, put(rows, time, total)
+
+    start = (jnp.zeros(rewards.shape[1], rewards.dtype), jnp.zeros_like(rewards))
+    return jax.lax.fori_loop(0, horizon, backward, start)[1]

@@ -1,0 +1,121 @@
+"""The game behind inverse reinforcement learning and adversarial imitation, in a table.
+
+    max over policies  min over rewards   J(policy, f) - J(expert, f)
+
+MaxEnt IRL lets the policy player answer with a soft best response and moves the reward (dual);
+GAIL moves both a step at a time (primal). This file has what both share: what is known of the
+expert, reward classes, the two gradients, and the gap that says how far from equilibrium they are.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from imitax import mdp as exact
+from imitax.mdp import HIGHEST, TabularMDP, put
+from imitax.types import Demonstrations
+
+
+def expert_flows(demonstrations: Demonstrations) -> jax.Array:
+    """Empirical distribution over pairs at each step, [T, S, A]: counts over episodes.
+
+    Raises:
+        ValueError: the demonstrations hold no counts.
+    """
+    if demonstrations.counts is None:
+        raise ValueError("the tabular game reads counts: pose the problem with its demand")
+    return demonstrations.counts / jnp.maximum(demonstrations.num_episodes, 1)
+
+
+def total_flow(flow: jax.Array, horizon: jax.Array, discount: jax.Array | float) -> jax.Array:
+    """Discounted number of visits of each pair: flow [T, S, A] -> sum_t discount^t flow_t, [S, A].
+
+    Summed in the order of time, so that longer buffers do not change the rounding.
+    """
+
+    def body(time, carry):
+        weight, total = carry
+        return weight * discount, total + weight * flow[time]
+
+    start = (jnp.ones((), flow.dtype), jnp.zeros(flow.shape[1:], flow.dtype))
+    return jax.lax.fori_loop(0, horizon, body, start)[1]
+
+
+def visits(
+    mdp: TabularMDP, log_policy: jax.Array, horizon: jax.Array, discount: jax.Array | float
+) -> jax.Array:
+    """Discounted number of visits of each pair under a policy, [T, S, A] -> [S, A]."""
+
+    def forward(time, carry):
+        distribution, weight, total = carry
+        flow = distribution[:, None] * jnp.exp(log_policy[time])
+        return exact.push(mdp, flow), weight * discount, total + weight * flow
+
+    dtype = mdp.transition.dtype
+    start = (mdp.initial, jnp.ones((), dtype), jnp.zeros(log_policy.shape[1:], dtype))
+    return jax.lax.fori_loop(0, horizon, forward, start)[2]
+
+
+def moments(features: jax.Array | None, total: jax.Array) -> jax.Array:
+    """Feature counts of visits [S, A]: [F], or the visits themselves without features."""
+    if features is None:
+        return total
+    return jnp.einsum("sa,saf->f", total, features, precision=HIGHEST)
+
+
+def linear_reward(features: jax.Array | None, weights: jax.Array) -> jax.Array:
+    """The reward [S, A] of weights [F], or of weights [S, A] without features."""
+    if features is None:
+        return weights
+    return jnp.einsum("saf,f->sa", features, weights, precision=HIGHEST)
+
+
+def pairing(flow: jax.Array, reward: jax.Array, horizon: jax.Array) -> jax.Array:
+    """sum over t < horizon, s, a of flow times reward; flow [T, S, A], reward [T, S, A]."""
+
+    def body(time, total):
+        return total + exact.weighted(flow[time].ravel(), reward[time].ravel())
+
+    return jax.lax.fori_loop(0, horizon, body, jnp.zeros((), flow.dtype))
+
+
+def best_return(mdp: TabularMDP, reward: jax.Array, horizon: jax.Array) -> jax.Array:
+    """Largest return any policy gets from a reward [T, S, A]."""
+    plan = exact.optimal_plan(mdp, horizon, reward.shape[0], reward=reward)
+    return exact.weighted(mdp.initial, plan.value[0])
+
+
+class PolicyGradient(NamedTuple):
+    """A policy's action values and where it goes."""
+
+    action_value: jax.Array
+    """Q_t(s, a) of the current policy, [T, S, A]."""
+    advantage: jax.Array
+    """Q - V, [T, S, A]."""
+    occupancy: jax.Array
+    """d_t(s), [T, S]."""
+
+
+def policy_gradient(
+    mdp: TabularMDP, log_policy: jax.Array, reward: jax.Array, horizon: jax.Array
+) -> PolicyGradient:
+    """Exact action values of a policy under a reward, both [T, S, A].
+
+    The gradient of the return by softmax logits is occupancy times policy times advantage
+    (Sutton et al. 2000).
+    """
+    policy = jnp.exp(log_policy)
+
+    def backward(i, carry):
+        time = horizon - 1 - i
+        next_value, values, advantages = carry
+        value_now = reward[time] + exact.expect_next(mdp, next_value)
+        value = exact.weighted(policy[time], value_now)
+        values = put(values, time, value_now)
+        return value, values, put(advantages, time, value_now - value[:, None])
+
+    start = (jnp.zeros_like(mdp.initial), jnp.zeros_like(reward), jnp.zeros_like(reward))
+    _, values, advantages = jax.lax.fori_loop(0, horizon, backward, start)
+    occupancy = exact.occupancy(mdp, policy, horizon, reward.shape[0])
+    return PolicyGradient(values, advantages, occupancy)

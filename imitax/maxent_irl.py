@@ -1,0 +1,183 @@
+"""Maximum causal entropy inverse reinforcement learning with known dynamics.
+
+Ziebart, Bagnell and Dey 2010. The policy player answers a reward r = theta . phi with its soft
+best response (`imitax.mdp.soft_plan`); the reward player ascends the penalised log-likelihood
+
+    L(theta) / H = (theta . f_E - E V_0(theta)) / H - (l2 / (2 N)) |theta|^2
+
+whose gradient is the moment gap (f_E - f_theta) / H - (l2 / N) theta. Here f are discounted
+feature counts over the horizon H, V_0 is the soft value and N the number of demonstrations. L is
+concave. The game's value and its moments grow with H, hence the division; the penalty acts as a
+Gaussian prior whose weight against N demonstrations is 1/N. Without it the maximum is at infinity
+wherever the expert is deterministic (its moments lie on the boundary of what policies can reach),
+and with l2 > 0 the moments are matched up to (l2 / N) |theta|.
+
+We climb by L-BFGS (two-loop recursion of optax) and backtrack one trial per algorithm step, so
+that seeds under vmap never wait in an inner line search. Converged means that the norm of the
+penalised gradient, per step of the horizon, is below `tolerance`.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from imitax import game
+from imitax import mdp as exact
+from imitax.algorithm import blank_metrics
+from imitax.config import check_ranges, config, setting
+from imitax.policies import Policy, tabular
+from imitax.types import Algorithm, Demand, Problem
+
+SUFFICIENT = 1e-4
+"""Part of the predicted increase that a trial must reach (Armijo)."""
+MEMORY = 10
+"""Steps that L-BFGS remembers."""
+
+
+@config
+class MaxEntConfig:
+    """Settings of maximum causal entropy inverse reinforcement learning."""
+
+    reward: str = setting(
+        "linear", "in the environment's features, or free in (s, a)", choices=("linear", "tabular")
+    )
+    l2: float = setting(0.1, "penalty on the multipliers, divided by num_demos", low=0.0)
+    discount: float = setting(1.0, "of planner, policy and moments", low=0.0, high=1.0)
+    tolerance: float = setting(1e-4, "norm of the gradient per step at convergence", above=0.0)
+    num_steps: int = setting(200, "evaluations of the likelihood at most", low=1)
+
+
+class Likelihood(NamedTuple):
+    """The negative penalised log-likelihood per step of the horizon, at one theta."""
+
+    value: jax.Array
+    gradient: jax.Array
+    moment_gap: jax.Array
+    """|f_E - f_theta| / H."""
+    magnitude: jax.Array
+    """Size of the terms that cancel in `value`: its rounding error in units of epsilon."""
+
+
+class MaxEntState(NamedTuple):
+    """The reward player's position and its next trial."""
+
+    theta: jax.Array
+    """[F], or [S, A] for a tabular reward."""
+    here: Likelihood
+    direction: jax.Array
+    """What L-BFGS would subtract from theta."""
+    step_size: jax.Array
+    memory: Any
+    """Of L-BFGS."""
+    converged: jax.Array
+
+
+def likelihood(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> Likelihood:
+    """Value and gradient of -L(theta) / H; see the head of the file.
+
+    Args:
+        problem: with counts of demonstrations.
+        config: penalty and discount.
+        theta: [F], or [S, A] for a tabular reward.
+    """
+    mdp, horizon = problem.params.mdp, problem.horizon
+    features = _features(problem, config)
+    shown = game.expert_flows(problem.demonstrations)
+    expert = game.moments(features, game.total_flow(shown, horizon, config.discount))
+    plan = _plan(problem, config, theta)
+    total = game.visits(mdp, plan.log_policy, horizon, config.discount)
+    gap = game.moments(features, total) - expert
+    penalty = config.l2 / jnp.maximum(problem.num_demos, 1)
+    soft_value = exact.weighted(mdp.initial, plan.value[0])
+    fit, prior = _dot(theta, expert) / horizon, 0.5 * penalty * _dot(theta, theta)
+    value = soft_value / horizon - fit + prior
+    magnitude = 1.0 + jnp.abs(soft_value / horizon) + jnp.abs(fit) + prior
+    norm = jnp.sqrt(_dot(gap, gap)) / horizon
+    return Likelihood(value, gap / horizon + penalty * theta, norm, magnitude)
+
+
+def maxent_irl(env: Any, config: MaxEntConfig | None = None) -> Algorithm:
+    """MaxEnt IRL on a tabular environment.
+
+    Args:
+        env: a tabular family, from `imitax.make`.
+        config: settings.
+
+    Returns:
+        An `Algorithm` with a recovered reward, [S, A]. It reads the true dynamics.
+
+    Raises:
+        SpecError: a setting out of range.
+    """
+    config = config or MaxEntConfig()
+    check_ranges(config, "maxent-irl")
+    del env
+    solver = optax.scale_by_lbfgs(memory_size=MEMORY)
+
+    def init(key, problem: Problem):
+        del key
+        features = _features(problem, config)
+        shape = problem.params.mdp.transition.shape[:2] if features is None else features.shape[2:]
+        theta = jnp.zeros(shape, problem.params.mdp.transition.dtype)
+        here = likelihood(problem, config, theta)
+        direction, memory = solver.update(here.gradient, solver.init(theta), theta)
+        one, converged = jnp.ones((), theta.dtype), _is_flat(here, config)
+        return MaxEntState(theta, here, direction, one, memory, converged)
+
+    def step(key, problem: Problem, state: MaxEntState):
+        del key
+        trial = state.theta - state.step_size * state.direction
+        there = likelihood(problem, config, trial)
+        accepted = _advance(solver, state, trial, there, config)
+        shorter = state._replace(step_size=0.5 * state.step_size)
+        is_better = _is_better(state, there)
+        state = jax.tree.map(lambda yes, no: jnp.where(is_better, yes, no), accepted, shorter)
+        shown = problem.demonstrations.num_episodes * problem.horizon
+        metrics = blank_metrics()._replace(expert_labels=shown, moment_gap=state.here.moment_gap)
+        return state, metrics
+
+    def policy(problem: Problem, state: MaxEntState) -> Policy:
+        plan = _plan(problem, config, state.theta)
+        steps = jnp.arange(problem.capacity.horizon)[:, None, None]
+        return tabular(jnp.where(steps < problem.horizon, jnp.exp(plan.log_policy), 0.0))
+
+    def reward(problem: Problem, state: MaxEntState) -> jax.Array:
+        return game.linear_reward(_features(problem, config), state.theta)
+
+    num_steps, demand = config.num_steps, Demand("counts")
+    return Algorithm(init, step, policy, lambda _: jnp.int32(num_steps), demand, True, reward)
+
+
+def _features(problem: Problem, config: MaxEntConfig) -> jax.Array | None:
+    return problem.params.mdp.features if config.reward == "linear" else None
+
+
+def _plan(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> exact.SoftPlan:
+    reward = game.linear_reward(_features(problem, config), theta)
+    max_horizon, discount = problem.capacity.horizon, config.discount
+    return exact.soft_plan(
+        problem.params.mdp, reward, problem.horizon, max_horizon, discount=discount
+    )
+
+
+def _dot(left: jax.Array, right: jax.Array) -> jax.Array:
+    return exact.weighted(left.ravel(), right.ravel())
+
+
+def _is_flat(here: Likelihood, config: MaxEntConfig) -> jax.Array:
+    return jnp.sqrt(_dot(here.gradient, here.gradient)) < config.tolerance
+
+
+def _is_better(state: MaxEntState, there: Likelihood) -> jax.Array:
+    """Armijo, with room for rounding once the value no longer resolves the decrease."""
+    predicted = state.step_size * _dot(state.here.gradient, state.direction)
+    rounding = 4.0 * jnp.finfo(there.value.dtype).eps * there.magnitude
+    return there.value <= state.here.value - SUFFICIENT * predicted + rounding
+
+
+def _advance(solver, state, trial, there, config) -> MaxEntState:
+    direction, memory = solver.update(there.gradient, state.memory, trial)
+    one = jnp.ones_like(state.step_size)
+    return MaxEntState(trial, there, direction, one, memory, _is_flat(there, config))
