@@ -25,9 +25,7 @@ class TabularBCConfig:
 
     policy: str = setting("auto", "representation", choices=("auto", "tabular"))
     stationary: bool = setting(False, "one table for all steps instead of one per step")
-    unseen: str = setting(
-        "uniform", "action where nothing was seen", choices=("uniform", "first")
-    )
+    unseen: str = setting("uniform", "action where nothing was seen", choices=("uniform", "first"))
 
 
 @config
@@ -113,7 +111,7 @@ def _tabular(config: TabularBCConfig) -> Algorithm:
 
     def init(key, problem: Problem):
         del key
-        empty = jnp.zeros_like(problem.demonstrations.counts)
+        empty = jnp.zeros_like(problem.demonstrations.require_counts())
         return TabularBCState(table(problem, empty), jnp.bool_(False))
 
     def step(key, problem: Problem, state: TabularBCState):
@@ -121,7 +119,7 @@ def _tabular(config: TabularBCConfig) -> Algorithm:
         demonstrations = problem.demonstrations
         labels = demonstrations.num_episodes * problem.horizon
         metrics = blank_metrics()._replace(expert_labels=labels)
-        return state._replace(table=table(problem, demonstrations.counts)), metrics
+        return state._replace(table=table(problem, demonstrations.require_counts())), metrics
 
     def policy(problem: Problem, state: TabularBCState) -> Policy:
         del problem

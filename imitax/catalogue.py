@@ -94,17 +94,12 @@ def environment(text: str) -> Any:
     name, raw = spec.split(text)
     if name in ENVIRONMENTS:
         family, settings_class = ENVIRONMENTS[name]
-        settings = spec.build(settings_class, name, raw)
-        env = family(settings)
-        env.spec = spec.write(name, settings)
-        return env
+        return family(spec.build(settings_class, name, raw))
     if name not in gymnax.registered_envs:
         raise spec.unknown("environment", name, [*ENVIRONMENTS, *gymnax.registered_envs])
     if raw:
         raise SpecError(f"{name} has no settings, got {', '.join(raw)}; write {name} alone")
-    env = gymnax_ids.GymnaxFamily(name)
-    env.spec = name
-    return env
+    return gymnax_ids.GymnaxFamily(name)
 
 
 def make(text: str) -> tuple[Any, Any]:
@@ -140,7 +135,9 @@ def _representation(name: str, entry: Entry, raw: dict[str, str], env: Any):
     is_table = isinstance(env, TabularFamily)
     wanted = raw.get("policy", "auto")
     if wanted == "tabular" and not is_table and entry.tabular is not None:
-        raise SpecError(f"{name}: policy=tabular needs finitely many states, and {env.spec} has not")
+        raise SpecError(
+            f"{name}: policy=tabular needs finitely many states, and {env.spec} has not"
+        )
     if wanted == "mlp" and entry.general is not None:
         return entry.general, entry.tabular
     if is_table and entry.tabular is not None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
+import jax.core
 import numpy as np
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(setting,))
+@dataclass_transform(kw_only_default=True, frozen_default=True)
 def config(cls: type[T]) -> type[T]:
     """Make a frozen, keyword-only dataclass and a pytree: floats are leaves, the rest static."""
     cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)

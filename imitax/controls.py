@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments import spaces
 
 from imitax import mdp as exact
@@ -90,10 +91,10 @@ def random(env: Any, config: ControlConfig | None = None) -> Algorithm:
     if isinstance(space, spaces.Discrete):
         probs = jnp.full(space.n, 1.0 / space.n)
         return _control(lambda problem, _: Policy(probs, uniform_actions), False)
-    low, high = (jnp.broadcast_to(x, space.shape) for x in (space.low, space.high))
-    if not bool(jnp.all(jnp.isfinite(low) & jnp.isfinite(high))):
+    low, high = (np.broadcast_to(np.asarray(x), space.shape) for x in (space.low, space.high))
+    if not np.all(np.isfinite(low) & np.isfinite(high)):
         raise ValueError(f"random: the action space of {env.name} is not bounded: {space}")
-    corners = (low.astype(jnp.float32), high.astype(jnp.float32))
+    corners = (jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32))
     return _control(lambda problem, _: Policy(corners, uniform_box), False)
 
 
@@ -141,7 +142,7 @@ def noisy_expert(env: Any, config: NoisyExpertConfig | None = None) -> Algorithm
         plays = jnp.broadcast_to(plays, shape)
         share = slip_share(config, problem.horizon, jnp.arange(max_horizon)[:, None, None])
         others = (1.0 - plays) / (env.num_actions - 1)
-        slipping = (1.0 - share) * plays + share * others
+        slipping = exact.rounded((1.0 - share) * plays) + exact.rounded(share * others)
         off = plays if config.off_support == "recover" else jax.vmap(staying, (None, 0))(mdp, plays)
         return tabular(jnp.where(visited[..., None], slipping, off))
 

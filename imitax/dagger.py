@@ -22,10 +22,10 @@ import jax.numpy as jnp
 from imitax import rollout, supervised
 from imitax.algorithm import blank_metrics
 from imitax.bc import likelihood_row, pooled
-from imitax.config import SpecError, check_ranges, config, setting
+from imitax.config import SpecError, check_ranges, config, is_concrete, setting
 from imitax.distributions import Distribution, Mixture, inverse_cdf
 from imitax.envs.tabular import TabularFamily
-from imitax.mdp import at, put
+from imitax.mdp import at, put, rounded
 from imitax.policies import Policy, tabular, tabulate
 from imitax.types import Algorithm, Demand, Problem
 
@@ -101,9 +101,7 @@ def num_rounds(config: Mixing, problem: Problem) -> jax.Array:
     return (own + config.episodes_per_round - 1) // config.episodes_per_round
 
 
-def dagger(
-    env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = None
-) -> Algorithm:
+def dagger(env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = None) -> Algorithm:
     """DAgger on an environment.
 
     Args:
@@ -132,7 +130,7 @@ def _check_mixing(config: Mixing) -> None:
     for field in dataclasses.fields(config):
         schedule = owners.get(field.name)
         value = getattr(config, field.name)
-        if schedule is None or isinstance(value, jax.core.Tracer) or value == field.default:
+        if schedule is None or not is_concrete(value) or value == field.default:
             continue
         if config.schedule != schedule:
             raise SpecError(
@@ -146,7 +144,7 @@ def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
 
     def init(key, problem: Problem):
         del key
-        counts = problem.demonstrations.counts
+        counts = problem.demonstrations.require_counts()
         counts = pooled(counts, problem.horizon)[None] if config.stationary else counts
         return TabularDaggerState(counts, problem.demonstrations.num_episodes, jnp.bool_(False))
 
@@ -197,7 +195,8 @@ def _label_and_act(config, rules: _Round, seen, time, state, uniform):
     """Act as the round's mixture does, and note the visited states and their labels."""
     known = rules.counts[0 if config.stationary else time, state]
     expert = at(rules.expert, time)[state]
-    acting = rules.share * expert + (1.0 - rules.share) * likelihood_row(known, config.unseen)
+    learner = likelihood_row(known, config.unseen)
+    acting = rounded(rules.share * expert) + rounded((1.0 - rules.share) * learner)
     action = inverse_cdf(jnp.cumsum(acting, axis=-1), uniform[:, 0])
     label = inverse_cdf(at(rules.expert_cdf, time)[state], uniform[:, 1])
     return put(seen, time, jnp.stack([state, label])), action

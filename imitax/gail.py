@@ -19,9 +19,9 @@ A policy step is mirror descent in occupancies, the exact proximal step
 (O-REPS, Zimin and Neu 2013: a soft backward recursion with reward f + log pi_k / rate and
 temperature entropy + 1/rate), or a policy-gradient step on softmax logits. With exact occupancies
 and tv this is the primal-dual method of Chambolle and Pock 2011, the reward player answering the
-extrapolated 2 d_k - d_{k-1}. Players are averaged with linearly growing weights and the averages
-are returned; `equilibrium_gap` is their duality gap per step of the horizon. `entropy` > 0 breaks
-ties among optimal policies towards the most random one.
+extrapolated 2 d_k - d_{k-1}. Players are averaged over the second half of the steps and the
+averages are returned; `equilibrium_gap` is their duality gap per step of the horizon. A positive
+`entropy` breaks ties among optimal policies towards the most random one.
 """
 
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ from imitax import mdp as exact
 from imitax.algorithm import blank_metrics
 from imitax.config import SpecError, check_ranges, config, setting
 from imitax.distributions import inverse_cdf
-from imitax.mdp import put
+from imitax.mdp import put, rounded
 from imitax.policies import Policy, tabular
 from imitax.types import Algorithm, Demand, Problem
 
@@ -77,10 +77,10 @@ class GAILState(NamedTuple):
     """Logit l or critic f, [T, S, A]; every row alike where inputs=sa."""
     flow: jax.Array
     """The current policy's distribution over pairs, exact or sampled, [T, S, A]."""
-    mean_flow: jax.Array
-    """Average of the flows, [T, S, A]."""
-    mean_critic: jax.Array
-    """Average of D or f, [T, S, A]."""
+    flow_sum: jax.Array
+    """Sum of the flows of the second half of the steps, [T, S, A]."""
+    critic_sum: jax.Array
+    """Sum of D or f over the same steps, [T, S, A]."""
     iteration: jax.Array
     converged: jax.Array
 
@@ -88,10 +88,20 @@ class GAILState(NamedTuple):
 def reward_form(name: str, logit: jax.Array) -> jax.Array:
     """The policy's reward from the discriminator's logit, in nats; see the head of the file."""
     if name == "softplus":
-        return jax.nn.softplus(logit)
+        return softplus(logit)
     if name == "log":
-        return -jax.nn.softplus(-logit)
+        return -softplus(-logit)
     return logit
+
+
+def softplus(logit: jax.Array) -> jax.Array:
+    """log(1 + exp l), without the polynomial of log1p, whose rounding varies with the batch."""
+    return jnp.maximum(logit, 0.0) + jnp.log(1.0 + jnp.exp(-jnp.abs(logit)))
+
+
+def expert_share(logit: jax.Array) -> jax.Array:
+    """D, the probability that a pair is the expert's, from its logit."""
+    return 1.0 / (1.0 + jnp.exp(-logit))
 
 
 def optimal_logit(expert: jax.Array, learner: jax.Array, bound: jax.Array | float) -> jax.Array:
@@ -115,12 +125,13 @@ def discriminator_step(
         learner: d, [T, S, A]; may be an extrapolation.
     """
     if config.divergence == "tv":
-        moved = critic + config.discriminator_rate * (expert - learner)
+        moved = critic + rounded(config.discriminator_rate * (expert - learner))
         return jnp.clip(moved, -1.0, 1.0)
-    share = jax.nn.sigmoid(critic)
-    slope = expert * (1.0 - share) - learner * share
+    share = expert_share(critic)
+    slope = rounded(expert * (1.0 - share)) - rounded(learner * share)
     step = 4.0 * slope / jnp.maximum(expert + learner, TINY)
-    return jnp.clip(critic + config.discriminator_rate * step, -config.bound, config.bound)
+    moved = critic + rounded(config.discriminator_rate * step)
+    return jnp.clip(moved, -config.bound, config.bound)
 
 
 def gail(env: Any, config: GAILConfig | None = None) -> Algorithm:
@@ -170,7 +181,7 @@ def gail(env: Any, config: GAILConfig | None = None) -> Algorithm:
 
     def policy(problem: Problem, state: GAILState) -> Policy:
         del problem
-        return tabular(flow_policy(state.mean_flow, jnp.exp(state.log_policy)))
+        return tabular(flow_policy(state.flow_sum, jnp.exp(state.log_policy)))
 
     knows = config.rollouts == "exact"
     return Algorithm(init, step, policy, lambda _: jnp.int32(num_steps), Demand("counts"), knows)
@@ -178,8 +189,17 @@ def gail(env: Any, config: GAILConfig | None = None) -> Algorithm:
 
 def flow_policy(flow: jax.Array, otherwise: jax.Array) -> jax.Array:
     """The policy whose occupancy is `flow`, [T, S, A], and another where it never goes."""
-    total = jnp.sum(flow, axis=-1, keepdims=True)
+    total = exact.total(flow)[..., None]
     return jnp.where(total > TINY, flow / jnp.maximum(total, TINY), otherwise)
+
+
+def num_averaged(config: GAILConfig) -> int:
+    """Steps over which the players are averaged: the second half."""
+    return (config.num_steps + 1) // 2
+
+
+def _normalised(logits: jax.Array) -> jax.Array:
+    return logits - exact.log_sum_exp(logits)[..., None]
 
 
 def equilibrium_gap(config: GAILConfig, problem: Problem, state: GAILState) -> jax.Array:
@@ -190,21 +210,21 @@ def equilibrium_gap(config: GAILConfig, problem: Problem, state: GAILState) -> j
     with J the divergence's objective; exact, from the dynamics.
     """
     expert, horizon = _expert(config, problem), problem.horizon
-    mdp = problem.params.mdp
-    policy = flow_policy(state.mean_flow, jnp.exp(state.log_policy))
+    mdp, averaged = problem.params.mdp, num_averaged(config)
+    mean_critic = state.critic_sum / averaged
+    policy = flow_policy(state.flow_sum, jnp.exp(state.log_policy))
     learner = _pool(config, exact.flows(mdp, policy, horizon, len(policy)), horizon)
     if config.divergence == "tv":
         best_critic = _total(jnp.abs(expert - learner), horizon)
-        best_policy = game.best_return(mdp, state.mean_critic, horizon)
-        return (best_critic - game.pairing(expert, state.mean_critic, horizon) + best_policy) / (
-            horizon
-        )
+        best_policy = game.best_return(mdp, mean_critic, horizon)
+        known = game.pairing(expert, mean_critic, horizon)
+        return exact.per_step(best_critic - known + best_policy, horizon)
     logit = optimal_logit(expert, learner, config.bound)
-    ceiling = _total(_cross_entropy(expert, learner, jax.nn.sigmoid(logit)), horizon)
-    share = state.mean_critic
-    known = _total(expert * jnp.log(jnp.maximum(share, TINY)), horizon)
-    lowest = -game.best_return(mdp, -jnp.log(jnp.maximum(1.0 - share, TINY)), horizon)
-    return (ceiling - known - lowest) / horizon
+    ceiling = _total(_cross_entropy(expert, learner, expert_share(logit)), horizon)
+    known = _total(expert * jnp.log(jnp.maximum(mean_critic, TINY)), horizon)
+    reward = -jnp.log(jnp.maximum(1.0 - mean_critic, TINY))
+    lowest = -game.best_return(mdp, reward, horizon)
+    return exact.per_step(ceiling - known - lowest, horizon)
 
 
 def _check(config: GAILConfig) -> None:
@@ -225,14 +245,14 @@ def _total(table: jax.Array, horizon: jax.Array) -> jax.Array:
 
 def _cross_entropy(expert: jax.Array, learner: jax.Array, share: jax.Array) -> jax.Array:
     real, fake = jnp.maximum(share, TINY), jnp.maximum(1.0 - share, TINY)
-    return expert * jnp.log(real) + learner * jnp.log(fake)
+    return rounded(expert * jnp.log(real)) + rounded(learner * jnp.log(fake))
 
 
 def _pool(config: GAILConfig, flow: jax.Array, horizon: jax.Array) -> jax.Array:
     """What the discriminator sees of a flow: itself, or at every step its mean over steps."""
     if config.inputs == "tsa":
         return flow
-    mean = game.total_flow(flow, horizon, 1.0) / horizon
+    mean = exact.per_step(game.total_flow(flow, horizon, 1.0), horizon)
     within = (jnp.arange(flow.shape[0]) < horizon)[:, None, None]
     return jnp.where(within, mean, 0.0)
 
@@ -256,14 +276,12 @@ def _play(key, env, config: GAILConfig, problem: Problem, state: GAILState) -> G
     critic = state.critic
     for _ in range(config.discriminator_steps):
         critic = discriminator_step(config, critic, expert, seen)
-    shown = critic if is_tv else jax.nn.sigmoid(critic)
-    weight = 2.0 / (state.iteration + 2.0)
-    mean_flow = state.mean_flow + weight * (flow - state.mean_flow)
-    mean_critic = state.mean_critic + weight * (shown - state.mean_critic)
+    shown = critic if is_tv else expert_share(critic)
+    counts = state.iteration >= config.num_steps - num_averaged(config)
+    flow_sum = state.flow_sum + jnp.where(counts, flow, 0.0)
+    critic_sum = state.critic_sum + jnp.where(counts, shown, 0.0)
     iteration = state.iteration + 1
-    return GAILState(
-        log_policy, critic, flow, mean_flow, mean_critic, iteration, state.converged
-    )
+    return GAILState(log_policy, critic, flow, flow_sum, critic_sum, iteration, state.converged)
 
 
 def _improve(config: GAILConfig, problem: Problem, log_policy, reward) -> jax.Array:
@@ -273,10 +291,10 @@ def _improve(config: GAILConfig, problem: Problem, log_policy, reward) -> jax.Ar
         target, temperature = reward + log_policy / config.rate, config.entropy + 1.0 / config.rate
         plan = exact.soft_plan(mdp, target, horizon, size, discount=1.0, temperature=temperature)
         return plan.log_policy
-    reward = reward - config.entropy * log_policy
+    reward = reward - rounded(config.entropy * log_policy)
     gradient = game.policy_gradient(mdp, log_policy, reward, horizon)
     slope = gradient.occupancy[..., None] * jnp.exp(log_policy) * gradient.advantage
-    return jax.nn.log_softmax(log_policy + config.rate * slope)
+    return _normalised(log_policy + rounded(config.rate * slope))
 
 
 def _improve_sampled(key, config: GAILConfig, problem: Problem, log_policy, reward):
@@ -298,7 +316,7 @@ def _improve_sampled(key, config: GAILConfig, problem: Problem, log_policy, rewa
     times = jnp.arange(size)[:, None]
     within = times < horizon
     index = (jnp.broadcast_to(times, within.shape), seen[:, 0], seen[:, 1])
-    reward = reward - config.entropy * log_policy
+    reward = reward - rounded(config.entropy * log_policy)
     togo = _returns_to_go(jnp.where(within, reward[index], 0.0), horizon)
     ones = jnp.broadcast_to(within, togo.shape).astype(reward.dtype)
     count = jnp.zeros_like(reward).at[index].add(ones)
@@ -308,7 +326,7 @@ def _improve_sampled(key, config: GAILConfig, problem: Problem, log_policy, rewa
     advantage = jnp.where(count > 0, total / jnp.maximum(count, 1.0) - baseline, 0.0)
     flow = count / config.episodes
     slope = advantage if config.player == "mirror-descent" else flow * advantage
-    return jax.nn.log_softmax(log_policy + config.rate * slope), flow
+    return _normalised(log_policy + rounded(config.rate * slope)), flow
 
 
 def _returns_to_go(rewards: jax.Array, horizon: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax import mdp as exact
-from imitax.mdp import HIGHEST, TabularMDP, put
+from imitax.mdp import TabularMDP, put
 from imitax.types import Demonstrations
 
 
@@ -23,9 +23,7 @@ def expert_flows(demonstrations: Demonstrations) -> jax.Array:
     Raises:
         ValueError: the demonstrations hold no counts.
     """
-    if demonstrations.counts is None:
-        raise ValueError("the tabular game reads counts: pose the problem with its demand")
-    return demonstrations.counts / jnp.maximum(demonstrations.num_episodes, 1)
+    return demonstrations.require_counts() / jnp.maximum(demonstrations.num_episodes, 1)
 
 
 def total_flow(flow: jax.Array, horizon: jax.Array, discount: jax.Array | float) -> jax.Array:
@@ -36,7 +34,7 @@ def total_flow(flow: jax.Array, horizon: jax.Array, discount: jax.Array | float)
 
     def body(time, carry):
         weight, total = carry
-        return weight * discount, total + weight * flow[time]
+        return weight * discount, total + exact.rounded(weight * flow[time])
 
     start = (jnp.ones((), flow.dtype), jnp.zeros(flow.shape[1:], flow.dtype))
     return jax.lax.fori_loop(0, horizon, body, start)[1]
@@ -50,7 +48,7 @@ def visits(
     def forward(time, carry):
         distribution, weight, total = carry
         flow = distribution[:, None] * jnp.exp(log_policy[time])
-        return exact.push(mdp, flow), weight * discount, total + weight * flow
+        return exact.push(mdp, flow), weight * discount, total + exact.rounded(weight * flow)
 
     dtype = mdp.transition.dtype
     start = (mdp.initial, jnp.ones((), dtype), jnp.zeros(log_policy.shape[1:], dtype))
@@ -61,18 +59,19 @@ def moments(features: jax.Array | None, total: jax.Array) -> jax.Array:
     """Feature counts of visits [S, A]: [F], or the visits themselves without features."""
     if features is None:
         return total
-    return jnp.einsum("sa,saf->f", total, features, precision=HIGHEST)
+    columns = features.reshape(-1, features.shape[-1]).T
+    return exact.weighted(columns, total.ravel())
 
 
 def linear_reward(features: jax.Array | None, weights: jax.Array) -> jax.Array:
     """The reward [S, A] of weights [F], or of weights [S, A] without features."""
     if features is None:
         return weights
-    return jnp.einsum("saf,f->sa", features, weights, precision=HIGHEST)
+    return exact.weighted(features, weights)
 
 
 def pairing(flow: jax.Array, reward: jax.Array, horizon: jax.Array) -> jax.Array:
-    """sum over t < horizon, s, a of flow times reward; flow [T, S, A], reward [T, S, A]."""
+    """Sum over t < horizon, s, a of flow times reward; flow [T, S, A], reward [T, S, A]."""
 
     def body(time, total):
         return total + exact.weighted(flow[time].ravel(), reward[time].ravel())

@@ -66,7 +66,7 @@ class MaxEntState(NamedTuple):
     theta: jax.Array
     """[F], or [S, A] for a tabular reward."""
     here: Likelihood
-    direction: jax.Array
+    direction: Any
     """What L-BFGS would subtract from theta."""
     step_size: jax.Array
     memory: Any
@@ -91,11 +91,13 @@ def likelihood(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> Like
     gap = game.moments(features, total) - expert
     penalty = config.l2 / jnp.maximum(problem.num_demos, 1)
     soft_value = exact.weighted(mdp.initial, plan.value[0])
-    fit, prior = _dot(theta, expert) / horizon, 0.5 * penalty * _dot(theta, theta)
-    value = soft_value / horizon - fit + prior
-    magnitude = 1.0 + jnp.abs(soft_value / horizon) + jnp.abs(fit) + prior
-    norm = jnp.sqrt(_dot(gap, gap)) / horizon
-    return Likelihood(value, gap / horizon + penalty * theta, norm, magnitude)
+    fit = exact.per_step(_dot(theta, expert), horizon)
+    prior = exact.rounded(0.5 * penalty * _dot(theta, theta))
+    soft_value = exact.per_step(soft_value, horizon)
+    magnitude = 1.0 + jnp.abs(soft_value) + jnp.abs(fit) + prior
+    norm = exact.per_step(jnp.sqrt(_dot(gap, gap)), horizon)
+    slope = exact.per_step(gap, horizon) + exact.rounded(penalty * theta)
+    return Likelihood(soft_value - fit + prior, slope, norm, magnitude)
 
 
 def maxent_irl(env: Any, config: MaxEntConfig | None = None) -> Algorithm:
@@ -173,8 +175,9 @@ def _is_flat(here: Likelihood, config: MaxEntConfig) -> jax.Array:
 def _is_better(state: MaxEntState, there: Likelihood) -> jax.Array:
     """Armijo, with room for rounding once the value no longer resolves the decrease."""
     predicted = state.step_size * _dot(state.here.gradient, state.direction)
+    wanted = exact.rounded(SUFFICIENT * predicted)
     rounding = 4.0 * jnp.finfo(there.value.dtype).eps * there.magnitude
-    return there.value <= state.here.value - SUFFICIENT * predicted + rounding
+    return there.value <= state.here.value - wanted + exact.rounded(rounding)
 
 
 def _advance(solver, state, trial, there, config) -> MaxEntState:

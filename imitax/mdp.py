@@ -6,8 +6,10 @@ Conventions: an episode has `horizon` actions and as many rewards; the return is
 
 with f the final reward. Tables over time have `max_horizon` rows (static); rows at and after
 `horizon` (traced) are zero. Loops run `horizon` times, so a short horizon costs a short time.
-Weighted sums are matrix products at highest precision: an accelerator's reduced default would
-spoil them, and on a CPU their rounding does not depend on the size of the batch.
+Sums over states and actions are written out pairwise in a fixed order, so that on a CPU a seed's
+results are the same bits in every batch; a matrix product would take another kernel for another
+batch. Beyond `UNROLLED` successors they are matrix products, at highest precision: an accelerator's
+reduced default would spoil an exact result.
 """
 
 from typing import NamedTuple
@@ -16,7 +18,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from imitax.config import is_concrete
+
 HIGHEST = jax.lax.Precision.HIGHEST
+UNROLLED = 40
+"""Largest number of successors whose sum is written out; beyond it, a matrix product."""
 
 
 class TabularMDP(NamedTuple):
@@ -54,24 +60,71 @@ class SoftPlan(NamedTuple):
     """[T, S] soft value, in the reward's units."""
 
 
+def rounded(product: jax.Array) -> jax.Array:
+    """A product that is rounded before it is added to something.
+
+    A compiler may fuse a multiplication into the addition behind it, or not, depending on how it
+    vectorised the loop, and so on the size of the batch. It does not reach across a clamp (to both
+    sides: of a square it would drop the lower one). With this, results of a seed are the same bits
+    in every batch.
+    """
+    largest = jnp.finfo(product.dtype).max
+    return jnp.minimum(jnp.maximum(product, -largest), largest)
+
+
+def per_step(value: jax.Array, horizon: jax.Array) -> jax.Array:
+    """A sum over time divided by the horizon.
+
+    Written as a product: compilers turn a division by one number for many values into it anyway,
+    but not where there is a single value.
+    """
+    return rounded(value * (1.0 / horizon))
+
+
+def add_up(terms: list[jax.Array]) -> jax.Array:
+    """Sum of equal shapes, added pairwise in a fixed order; see `rounded`."""
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        rest = terms[-1:] if len(terms) % 2 else []
+        terms = [left + right for left, right in pairs] + rest
+    return terms[0]
+
+
+def total(values: jax.Array) -> jax.Array:
+    """Sum over the last axis, halved again and again: the order does not depend on the batch."""
+    while values.shape[-1] > 1:
+        half = values.shape[-1] // 2
+        folded = values[..., :half] + values[..., half : 2 * half]
+        odd = values[..., 2 * half :]
+        values = jnp.concatenate([folded, odd], axis=-1) if odd.shape[-1] else folded
+    return values[..., 0]
+
+
 def weighted(weights: jax.Array, values: jax.Array) -> jax.Array:
-    """Inner product over the last axis, at highest precision: [..., K] x [..., K] -> [...]."""
-    return jnp.einsum("...k,...k->...", weights, values, precision=HIGHEST)
+    """Inner product over the last axis, [..., K] x [..., K] -> [...], in a fixed order."""
+    return total(rounded(weights * values))
 
 
 def expect_next(mdp: TabularMDP, value: jax.Array) -> jax.Array:
     """Expectation of a function of the next state: value [S] -> [S, A]."""
-    if mdp.successor is None:
+    columns = mdp.transition.shape[-1]
+    if mdp.successor is not None:
+        return weighted(mdp.transition, value[mdp.successor])
+    if columns > UNROLLED:
         return jnp.einsum("sak,k->sa", mdp.transition, value, precision=HIGHEST)
-    return weighted(mdp.transition, value[mdp.successor])
+    return add_up([rounded(mdp.transition[..., k] * value[k]) for k in range(columns)])
 
 
 def push(mdp: TabularMDP, flow: jax.Array) -> jax.Array:
     """Distribution of the next state from a distribution over pairs: flow [S, A] -> [S]."""
-    if mdp.successor is None:
+    num_states, num_actions = flow.shape
+    if mdp.successor is not None:
+        mass = rounded(mdp.transition * flow[..., None])
+        return jnp.zeros_like(mdp.initial).at[mdp.successor].add(mass)
+    if num_states * num_actions > 4 * UNROLLED:
         return jnp.einsum("sak,sa->k", mdp.transition, flow, precision=HIGHEST)
-    mass = mdp.transition * flow[..., None]
-    return jnp.zeros_like(mdp.initial).at[mdp.successor].add(mass)
+    pairs = [(s, a) for s in range(num_states) for a in range(num_actions)]
+    return add_up([rounded(mdp.transition[s, a] * flow[s, a]) for s, a in pairs])
 
 
 def at(table: jax.Array, time: jax.Array) -> jax.Array:
@@ -88,7 +141,7 @@ def log_sum_exp(values: jax.Array) -> jax.Array:
     """Log of the sum of exponentials over the last axis, stable."""
     top = jnp.max(values, axis=-1)
     scaled = jnp.exp(values - top[..., None])
-    return top + jnp.log(weighted(scaled, jnp.ones_like(scaled)))
+    return top + jnp.log(total(scaled))
 
 
 def num_actions(mdp: TabularMDP) -> int:
@@ -139,7 +192,7 @@ def optimal_plan(
         time = horizon - 1 - i
         next_value, policy, values = carry
         earned = rewards_at(mdp, time, horizon) if reward is None else at(reward, time)
-        action_value = earned + discount * expect_next(mdp, next_value)
+        action_value = earned + rounded(discount * expect_next(mdp, next_value))
         greedy = jax.nn.one_hot(jnp.argmax(action_value, axis=-1), shape[2], dtype=dtype)
         value = jnp.max(action_value, axis=-1)
         return value, put(policy, time, greedy), put(values, time, value)
@@ -183,7 +236,7 @@ def soft_plan(
     def backward(i, carry):
         time = horizon - 1 - i
         next_value, log_policy, values = carry
-        action_value = at(reward, time) + discount * expect_next(mdp, next_value)
+        action_value = at(reward, time) + rounded(discount * expect_next(mdp, next_value))
         scores = action_value / temperature
         normaliser = log_sum_exp(scores)
         value = temperature * normaliser
@@ -236,10 +289,10 @@ def expected_return(
     """Exact expected return of a policy, [T, S, A] or [S, A]; see the head of the file."""
 
     def forward(time, carry):
-        distribution, weight, total = carry
+        distribution, weight, gathered = carry
         flow = distribution[:, None] * at(policy, time)
         earned = weighted(flow.ravel(), rewards_at(mdp, time, horizon).ravel())
-        return push(mdp, flow), weight * discount, total + weight * earned
+        return push(mdp, flow), weight * discount, gathered + rounded(weight * earned)
 
     one, zero = jnp.ones((), mdp.transition.dtype), jnp.zeros((), mdp.transition.dtype)
     return jax.lax.fori_loop(0, horizon, forward, (mdp.initial, one, zero))[2]
@@ -269,7 +322,7 @@ def advantage_gaps(
         time = horizon - 1 - i
         relative, gaps = carry
         rewards = rewards_at(mdp, time, horizon)
-        action_value = rewards + discount * expect_next(mdp, relative)
+        action_value = rewards + rounded(discount * expect_next(mdp, relative))
         expert_now = jnp.broadcast_to(at(expert, time), action_value.shape)
         value = weighted(expert_now, action_value)
         # Centred on the expert's own value: rows of the two tables may sum to one differently.
@@ -319,15 +372,15 @@ def regret(
     gaps = advantage_gaps(mdp, expert, policy, jnp.int32(horizon), bound, discount=discount)
 
     def forward(time, carry):
-        distribution, weight, total = carry
-        total = total + weight * weighted(distribution, gaps[time])
-        return push(mdp, distribution[:, None] * at(policy, time)), weight * discount, total
+        distribution, weight, gathered = carry
+        gathered = gathered + rounded(weight * weighted(distribution, gaps[time]))
+        return push(mdp, distribution[:, None] * at(policy, time)), weight * discount, gathered
 
     one, zero = jnp.ones((), gaps.dtype), jnp.zeros((), gaps.dtype)
     return jax.lax.fori_loop(0, horizon, forward, (mdp.initial, one, zero))[2]
 
 
 def _concrete(horizon: jax.Array | int) -> int:
-    if isinstance(horizon, jax.core.Tracer):
+    if not is_concrete(horizon):
         raise ValueError("the horizon is traced and both policies are stationary: give max_horizon")
     return int(horizon)

@@ -1,7 +1,7 @@
 """Small networks and the policies they make."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -57,10 +57,15 @@ class Head:
         """Initial parameters."""
         return self.network.init(key, self.inputs(obs))
 
+    def outputs(self, params: Any, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Outputs [..., num_outputs] and log scales [num_outputs], zero without a free scale."""
+        outputs, log_scale = cast(tuple, self.network.apply(params, inputs))
+        return outputs, jnp.zeros(outputs.shape[-1:]) if log_scale is None else log_scale
+
     def __call__(self, params: Any, obs: jax.Array, time: jax.Array) -> Distribution:
         """The policy's distribution at one observation; the time is not read."""
         del time
-        outputs, log_scale = self.network.apply(params, self.inputs(obs))  # pyright: ignore
+        outputs, log_scale = self.outputs(params, self.inputs(obs))
         if self.loss == "cross-entropy":
             probs = jax.nn.softmax(outputs)
             if self.act == "mode":

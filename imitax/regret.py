@@ -78,7 +78,5 @@ def _rolled_out(env, instance, policy, num_episodes):
 def _total_reward(env, instance, policy, index):
     key = jax.random.fold_in(instance.evaluation_key, index)
     problem = instance.problem
-    episode = rollout(
-        key, env, instance.params, policy, problem.horizon, problem.capacity.horizon
-    )
+    episode = rollout(key, env, instance.params, policy, problem.horizon, problem.capacity.horizon)
     return episode.total_reward

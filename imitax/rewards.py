@@ -21,9 +21,9 @@ class RewardMetrics(NamedTuple):
 
 def true_reward(mdp: TabularMDP) -> jax.Array:
     """Step and final reward together, [S, A]: what is earned at the last step."""
-    if mdp.final_reward is None:
-        return mdp.step_reward  # pyright: ignore[reportReturnType]
-    return mdp.step_reward + mdp.final_reward
+    if mdp.step_reward is None:
+        raise ValueError("this MDP carries no reward: learners see reward-free parameters")
+    return mdp.step_reward if mdp.final_reward is None else mdp.step_reward + mdp.final_reward
 
 
 def expected_value_difference(

@@ -84,7 +84,7 @@ def losses(head: Head, params: Any, obs: jax.Array, action: jax.Array) -> jax.Ar
     cross-entropy: -log pi(a|s); mse: squared error summed over the action's coordinates;
     gaussian: negative log-likelihood with one free scale per coordinate.
     """
-    outputs, log_scale = head.network.apply(params, jax.vmap(head.inputs)(obs))  # pyright: ignore
+    outputs, log_scale = head.outputs(params, jax.vmap(head.inputs)(obs))
     if head.loss == "cross-entropy":
         return optax.softmax_cross_entropy_with_integer_labels(outputs, action)
     error = outputs - action.reshape(outputs.shape)
@@ -95,7 +95,7 @@ def losses(head: Head, params: Any, obs: jax.Array, action: jax.Array) -> jax.Ar
     return jnp.sum(0.5 * scaled**2 + log_scale + constant, axis=-1)
 
 
-def start(key: jax.Array, head: Head, learning_rate: jax.Array, obs: jax.Array) -> Fit:
+def start(key: jax.Array, head: Head, learning_rate: jax.Array | float, obs: jax.Array) -> Fit:
     """Fresh parameters and optimiser; `obs` is one observation."""
     params = head.init(key, obs)
     return Fit(params, optax.adam(learning_rate).init(params))
@@ -114,9 +114,9 @@ def update(
     uniform = jax.random.uniform(key, (settings.batch_size,))
     index = jnp.minimum((uniform * data.size).astype(jnp.int32), data.size - 1)
     obs, action = data.obs[index], data.action[index]
-    loss, gradient = jax.value_and_grad(
-        lambda params: jnp.mean(losses(head, params, obs, action))
-    )(fit.params)
+    loss, gradient = jax.value_and_grad(lambda params: jnp.mean(losses(head, params, obs, action)))(
+        fit.params
+    )
     optimiser = optax.adam(settings.learning_rate)
     updates, state = optimiser.update(gradient, fit.optimiser)
     return Fit(optax.apply_updates(fit.params, updates), state), loss

@@ -48,6 +48,12 @@ class Demonstrations(NamedTuple):
     num_episodes: jax.Array
     """Number of episodes shown, int32."""
 
+    def require_counts(self) -> jax.Array:
+        """The counts; raises `ValueError` where the problem was posed without them."""
+        if self.counts is None:
+            raise ValueError("a table learns from counts: pose the problem with its demand")
+        return self.counts
+
 
 class Demand(NamedTuple):
     """Which demonstrations an algorithm reads. Static."""

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from imitax.bench import fit, listing, terminal
+from imitax.bench.cli import num_cores
 from imitax.bench.manifest import StoreError, load_manifest
 from imitax.bench.plan import CHUNK_SIZE, Plan, Sweep, all_chunks, resolve
 from imitax.bench.report import ReportError, write_report
@@ -130,9 +131,12 @@ def _execute(sweep: Sweep, args: argparse.Namespace) -> int:
     plan = resolve(sweep)
     plan = plan._replace(sweep=dataclasses.replace(plan.sweep, devices=_devices(args, previous)))
     store = Store(args.out, plan)
-    store.begin()
-    compute(plan, store)
-    store.end()
+    try:
+        store.begin()
+        compute(plan, store)
+        store.end()
+    finally:
+        store.close()
     report = write_report(args.out)
     terminal.print_table(*terminal.digest(args.out))
     print(f"\nReport:  {report}\nResults: {store.results}")
@@ -163,6 +167,8 @@ def compute(plan: Plan, store: Store) -> None:
     """Run and store the chunks that are missing, with a progress bar."""
     missing = [chunk for chunk in all_chunks(plan) if not store.has(chunk)]
     with terminal.progress(missing) as advance:
-        for result in run(plan, skip=store.has, on_program=store.add_program):
+        for result in run(
+            plan, skip=store.has, on_program=store.add_program, compilers=num_cores()
+        ):
             store.write(result)
             advance(result.chunk)

@@ -15,7 +15,7 @@ import os
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +55,10 @@ SCHEMA = pa.schema(
 """Columns of the result files; null where a metric has no meaning."""
 
 
+Maps = tuple[np.ndarray, np.ndarray]
+"""True and recovered reward, [rows, columns] each."""
+
+
 class Store:
     """The results of one plan in one directory. Making it checks; `begin` is the first to write.
 
@@ -70,6 +74,7 @@ class Store:
         self.directory = Path(directory)
         self.results = self.directory / "results"
         self.manifest = new_manifest(plan)
+        self._lock: IO[str] | None = None
         previous = load_manifest(self.directory)
         if previous is not None:
             self._continue(previous)
@@ -104,6 +109,12 @@ class Store:
         if fcntl is not None:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def close(self) -> None:
+        """Let other processes write here."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def has(self, chunk: Chunk) -> bool:
         """Whether a chunk is finished."""
         return (self.results / file_name(chunk)).exists()
@@ -111,7 +122,7 @@ class Store:
     def write(self, result: Result) -> None:
         """Store a finished chunk; its reward map first, so that a finished chunk has both."""
         if result.rewards is not None:
-            self._write_rewards(result)
+            self._write_rewards((result.chunk.environment, result.chunk.algorithm), result.rewards)
         table = to_table(result.columns)
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
@@ -139,14 +150,11 @@ class Store:
         text = json.dumps(self.manifest, indent=2) + "\n"
         replace(self.directory / "manifest.json", text.encode())
 
-    def _write_rewards(self, result: Result) -> None:
+    def _write_rewards(self, pair: tuple[str, str], rewards: Maps) -> None:
         """Put a pair's maps into `rewards.npz`; smaller grids are padded with NaN."""
-        path, pair = (
-            self.directory / "rewards.npz",
-            (result.chunk.environment, result.chunk.algorithm),
-        )
-        maps = _read_rewards(path) | {pair: result.rewards}
-        stacked = [_stack([pair_maps[i] for pair_maps in maps.values()]) for i in range(2)]
+        path = self.directory / "rewards.npz"
+        maps = _read_rewards(path) | {pair: rewards}
+        stacked = [_stack(list(kind)) for kind in zip(*maps.values(), strict=True)]
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -158,7 +166,7 @@ class Store:
         replace(path, buffer.getvalue())
 
 
-def _read_rewards(path: Path) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+def _read_rewards(path: Path) -> dict[tuple[str, str], Maps]:
     if not path.exists():
         return {}
     try:

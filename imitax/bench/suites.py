@@ -119,17 +119,22 @@ def _block(block: dict[str, Any], where: str, seeds: Any) -> Block:
 def _cells(block: dict[str, Any], where: str) -> tuple[Cell, ...]:
     horizons = _list(block, "horizons", int, where)
     num_demos = _list(block, "num_demos", int, where)
-    at = [block.get(key) for key in ("at_horizon", "at_num_demos")]
-    if at == [None, None]:
+    if "at_horizon" not in block and "at_num_demos" not in block:
         return tuple(itertools.product(horizons, num_demos))
-    for key, value in zip(("at_horizon", "at_num_demos"), at, strict=True):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise SpecError(
-                f"{where}: {key} must be a whole number, got {value}; a cross needs at_horizon "
-                "and at_num_demos, a product neither"
-            )
-    cross = [(horizon, at[1]) for horizon in horizons] + [(at[0], demos) for demos in num_demos]
+    at_horizon, at_num_demos = (_fixed(block, key, where) for key in ("at_horizon", "at_num_demos"))
+    cross = [(horizon, at_num_demos) for horizon in horizons]
+    cross += [(at_horizon, demos) for demos in num_demos]
     return tuple(dict.fromkeys(cross))
+
+
+def _fixed(block: dict[str, Any], key: str, where: str) -> int:
+    value = block.get(key)
+    if type(value) is not int:
+        raise SpecError(
+            f"{where}: {key} must be a whole number, got {value}; a cross needs at_horizon and "
+            "at_num_demos, a product neither"
+        )
+    return value
 
 
 def _list(block: dict[str, Any], key: str, kind: type, where: str) -> tuple:

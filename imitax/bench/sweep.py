@@ -8,6 +8,9 @@
 at a time.
 """
 
+import collections
+import concurrent.futures
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +18,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from imitax.bench.plan import (
     Block,
@@ -59,6 +63,7 @@ def run(
     *,
     skip: Callable[[Chunk], bool] = lambda chunk: False,
     on_program: Callable[[Stats], None] = lambda stats: None,
+    compilers: int = 0,
 ) -> Iterator[Result]:
     """Run a plan and yield each chunk as it is finished.
 
@@ -66,21 +71,45 @@ def run(
         plan: from `resolve`.
         skip: whether a chunk is not wanted; a program without wanted chunks is not compiled.
         on_program: called after each program with what it cost.
+        compilers: threads that compile the next programs meanwhile; with 0 each is compiled when
+            it is due, in this thread, where JAX's context managers such as `enable_x64` hold.
     """
     mesh = seed_mesh(plan.sweep.devices or len(jax.devices()))
+    work = []
     for group in plan.groups:
         chunks = chunks_of(group, plan.sweep.chunk_size)
         wanted = [pair for pair in chunks if not skip(pair[1])]
         if wanted:
-            yield from _run_group(plan.sweep, group, wanted, mesh, on_program)
+            work.append((group, wanted))
+    makers = [functools.partial(_compile, plan.sweep, group, mesh) for group, _ in work]
+    for (group, wanted), program in zip(work, _ahead(makers, compilers), strict=True):
+        yield from _run_group(group, wanted, program, on_program)
 
 
-def _run_group(sweep, group, wanted, mesh, on_program) -> Iterator[Result]:
+def _ahead(makers: list[Callable[[], Program]], threads: int) -> Iterator[Program]:
+    """Call every maker and yield what it made, in order, up to `threads` of them ahead."""
+    if threads == 0:
+        yield from (maker() for maker in makers)
+        return
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+    try:
+        due = collections.deque(pool.submit(maker) for maker in makers[: threads + 1])
+        for maker in [*makers[threads + 1 :], *[None] * len(due)]:
+            yield due.popleft().result()
+            if maker is not None:
+                due.append(pool.submit(maker))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _compile(sweep: Sweep, group: Group, mesh: Mesh) -> Program:
     first = group.tasks[0].algorithm
     setup = Setup(group.env, first.factory, group.capacity, sweep.evaluation_episodes)
-    width = chunk_width(group, sweep.chunk_size)
-    padded = math.ceil(width / mesh.size) * mesh.size
-    program = Program(setup, first.config, padded, mesh)
+    width = math.ceil(chunk_width(group, sweep.chunk_size) / mesh.size) * mesh.size
+    return Program(setup, first.config, width, mesh)
+
+
+def _run_group(group, wanted, program, on_program) -> Iterator[Result]:
     started = time.perf_counter()
     waiting = None
     for task, chunk in [*wanted, (None, None)]:

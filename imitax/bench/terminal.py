@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -66,7 +67,9 @@ def print_table(header: Sequence[str], rows: Rows) -> None:
     if not sys.stdout.isatty():
         print("\n".join(plain(header, rows)))
         return
-    table = Table(*header)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
@@ -88,33 +91,27 @@ def digest(directory: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         directory: of results with a `summary.csv`.
     """
     summary = pd.read_csv(directory / "summary.csv")
+    fits = dict(groups(summary, [*PAIR, "axis"]))
     lines = []
-    for (environment, algorithm), rows in groups(read_results(directory), PAIR):
-        own = summary[(summary["environment"] == environment) & (summary["algorithm"] == algorithm)]
-        horizon, demos = max(
-            set(zip(rows["horizon"], rows["num_demos"], strict=True)), key=lambda cell: cell
-        )
-        cell = rows[(rows["horizon"] == horizon) & (rows["num_demos"] == demos)]
-        lines.append(
-            (
-                *(environment, algorithm, f"{horizon}, {demos}"),
-                f"{np.nanmean(cell['regret']):.4g}" if cell["regret"].notna().any() else "-",
-                *(_exponent(own[own["axis"] == axis]) for axis in ("horizon", "num_demos")),
-                str(int((rows["status"] != "ok").sum())),
-            )
-        )
+    for pair, rows in groups(read_results(directory), PAIR):
+        cell, last = max(groups(rows, ["horizon", "num_demos"]), key=lambda item: item[0])
+        mean = last["regret"].mean()  # NaN, which a diverged seed has, is left out
+        exponents = [_exponent(fits.get((*pair, axis))) for axis in ("horizon", "num_demos")]
+        diverged = int(np.sum(rows["status"].to_numpy() != "ok"))
+        shown = "-" if np.isnan(mean) else f"{mean:.4g}"
+        lines.append((*pair, f"{cell[0]}, {cell[1]}", shown, *exponents, str(diverged)))
     return HEADER, lines
 
 
 PAIR = ["environment", "algorithm"]
-HEADER = (*PAIR, "H, N", "mean regret", "exponent in H", "exponent in N", "diverged")
+HEADER = (*PAIR, "H, N", "mean regret", "slope in H (theory)", "in N (theory)", "diverged")
 
 
-def _exponent(fits: pd.DataFrame) -> str:
+def _exponent(fits: Any) -> str:
     """The exponent at the largest value of the other axis, and the predicted one."""
-    fits = fits[fits["exponent"].notna()]
-    if fits.empty:
+    found = [] if fits is None else fits[fits["exponent"].notna()].to_dict("records")
+    if not found:
         return "-"
-    best = fits.loc[fits["fixed_value"].idxmax()]
-    predicted = "" if np.isnan(best["predicted"]) else f" (theory {best['predicted']:g})"
+    best = max(found, key=lambda row: row["fixed_value"])
+    predicted = "" if np.isnan(best["predicted"]) else f" ({best['predicted']:g})"
     return f"{best['exponent']:.2f}{predicted}"

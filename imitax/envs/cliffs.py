@@ -37,7 +37,7 @@ class CliffSettings:
 
 
 def initial_distribution(kind: str, num_good: int, num_demos: jax.Array) -> jax.Array:
-    """rho over the good states, [G].
+    """The distribution over the good states, [G].
 
     Args:
         kind: `uniform`; `dyadic`, 2^-k with the last state taking the remainder; `rajaraman`,

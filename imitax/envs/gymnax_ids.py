@@ -51,7 +51,7 @@ class GymnaxFamily(environment.Environment):
         super().__init__()
         if env_id not in gymnax.registered_envs:
             raise spec.unknown("environment", env_id, gymnax.registered_envs)
-        self.family = env_id
+        self.family = self.spec = env_id
         self.settings = settings or GymnaxSettings()
         try:
             self.inner, self.inner_params = gymnax.make(env_id)
@@ -103,8 +103,8 @@ class GymnaxFamily(environment.Environment):
     @property
     def default_params(self) -> GymnaxParams:
         """The environment's own parameters and time limit."""
-        horizon = jnp.int32(self.inner_params.max_steps_in_episode)
-        return self.sample_params(jax.random.key(0), horizon, jnp.int32(1), int(horizon))
+        horizon = int(self.inner_params.max_steps_in_episode)
+        return self.sample_params(jax.random.key(0), jnp.int32(horizon), jnp.int32(1), horizon)
 
     def reset_env(self, key: jax.Array, params: GymnaxParams):
         """The environment's own."""

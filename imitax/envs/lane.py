@@ -10,6 +10,7 @@ from gymnax.environments import environment, spaces
 from imitax.config import check_ranges, config, setting
 from imitax.experts import controllers
 from imitax.policies import Policy
+from imitax.spec import write
 
 START = 0.05
 """Where every episode begins; in units of the state."""
@@ -45,6 +46,7 @@ class ControlFamily(environment.Environment):
         super().__init__()
         check_ranges(settings, self.family)
         self.settings = settings
+        self.spec = write(self.family, settings)
 
     @property
     def action_limit(self) -> float:

@@ -12,6 +12,7 @@ from imitax.config import check_ranges
 from imitax.distributions import inverse_cdf
 from imitax.mdp import TabularMDP
 from imitax.policies import Policy, tabular
+from imitax.spec import write
 
 
 @struct.dataclass(kw_only=True)
@@ -50,6 +51,7 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
         super().__init__()
         check_ranges(settings, self.family)
         self.settings = settings
+        self.spec = write(self.family, settings)
         self.num_states = num_states
         self._num_actions = num_actions
 
