@@ -65,7 +65,7 @@ class GAILConfig:
     bound: float = setting(10.0, "largest |logit| of the discriminator, js only", above=0.0)
     entropy: float = setting(0.0, "weight of causal entropy in the policy's return", low=0.0)
     episodes: int = setting(32, "sampled episodes per policy step", low=1)
-    num_steps: int = setting(100, "policy steps", low=1)
+    num_steps: int = setting(50, "policy steps", low=1)
 
 
 class GAILState(NamedTuple):
@@ -166,7 +166,7 @@ def gail(env: Any, config: GAILConfig | None = None) -> Algorithm:
         return GAILState(log_policy, zeros, flow, zeros, zeros, jnp.int32(0), jnp.bool_(False))
 
     def step(key, problem: Problem, state: GAILState):
-        state = _play(key, env, config, problem, state)
+        state = _play(key, config, problem, state)
         is_last = state.iteration >= num_steps
         gap = jax.lax.cond(
             is_last, lambda: equilibrium_gap(config, problem, state), lambda: _nan(state)
@@ -261,43 +261,99 @@ def _expert(config: GAILConfig, problem: Problem) -> jax.Array:
     return _pool(config, game.expert_flows(problem.demonstrations), problem.horizon)
 
 
-def _play(key, env, config: GAILConfig, problem: Problem, state: GAILState) -> GAILState:
-    """A policy step, then discriminator steps, then the averages."""
-    horizon, mdp = problem.horizon, problem.params.mdp
-    is_tv = config.divergence == "tv"
-    reward = state.critic if is_tv else reward_form(config.reward, state.critic)
-    if config.rollouts == "exact":
-        log_policy = _improve(config, problem, state.log_policy, reward)
-        flow = exact.flows(mdp, jnp.exp(log_policy), horizon, len(log_policy))
+def _play(key, config: GAILConfig, problem: Problem, state: GAILState) -> GAILState:
+    """A policy step, then discriminator steps, then the sums."""
+    if config.rollouts == "sampled":
+        log_policy, flow = _improve_sampled(key, config, problem, state.log_policy, state.critic)
+        critic = _respond_at_once(config, problem, state, flow)
     else:
-        log_policy, flow = _improve_sampled(key, config, problem, state.log_policy, reward)
-    ahead = 2.0 * flow - state.flow if is_tv else flow
-    expert, seen = _expert(config, problem), _pool(config, ahead, horizon)
-    critic = state.critic
+        log_policy = _improve(config, problem, state)
+        flow, critic = _respond(config, problem, state, log_policy)
+    is_counted = state.iteration >= config.num_steps - num_averaged(config)
+    shown = critic if config.divergence == "tv" else expert_share(critic)
+    return GAILState(
+        log_policy,
+        critic,
+        flow,
+        state.flow_sum + jnp.where(is_counted, flow, 0.0),
+        state.critic_sum + jnp.where(is_counted, shown, 0.0),
+        state.iteration + 1,
+        state.converged,
+    )
+
+
+def _ahead(config: GAILConfig, flow: jax.Array, before: jax.Array) -> jax.Array:
+    """What the reward player answers: for tv the flow extrapolated by its last move."""
+    return flow + (flow - before) if config.divergence == "tv" else flow
+
+
+def _reward_player(config: GAILConfig, critic, expert, seen) -> jax.Array:
     for _ in range(config.discriminator_steps):
         critic = discriminator_step(config, critic, expert, seen)
-    shown = critic if is_tv else expert_share(critic)
-    counts = state.iteration >= config.num_steps - num_averaged(config)
-    flow_sum = state.flow_sum + jnp.where(counts, flow, 0.0)
-    critic_sum = state.critic_sum + jnp.where(counts, shown, 0.0)
-    iteration = state.iteration + 1
-    return GAILState(log_policy, critic, flow, flow_sum, critic_sum, iteration, state.converged)
+    return critic
 
 
-def _improve(config: GAILConfig, problem: Problem, log_policy, reward) -> jax.Array:
-    """One exact policy step."""
-    mdp, horizon, size = problem.params.mdp, problem.horizon, log_policy.shape[0]
-    if config.player == "mirror-descent":
-        target, temperature = reward + log_policy / config.rate, config.entropy + 1.0 / config.rate
-        plan = exact.soft_plan(mdp, target, horizon, size, discount=1.0, temperature=temperature)
-        return plan.log_policy
-    reward = reward - rounded(config.entropy * log_policy)
-    gradient = game.policy_gradient(mdp, log_policy, reward, horizon)
-    slope = gradient.occupancy[..., None] * jnp.exp(log_policy) * gradient.advantage
-    return _normalised(log_policy + rounded(config.rate * slope))
+def _policy_reward(config: GAILConfig, critic: jax.Array) -> jax.Array:
+    return critic if config.divergence == "tv" else reward_form(config.reward, critic)
 
 
-def _improve_sampled(key, config: GAILConfig, problem: Problem, log_policy, reward):
+def _improve(config: GAILConfig, problem: Problem, state: GAILState) -> jax.Array:
+    """One exact policy step, backward in time; see the head of the file."""
+    mdp, horizon = problem.params.mdp, problem.horizon
+    temperature = config.entropy + 1.0 / config.rate
+
+    def backward(i, carry):
+        time = horizon - 1 - i
+        later, log_policy = carry
+        old, reward = state.log_policy[time], _policy_reward(config, state.critic[time])
+        if config.player == "mirror-descent":
+            value = reward + old / config.rate + exact.expect_next(mdp, later)
+            scores = value / temperature
+            normaliser = exact.log_sum_exp(scores)
+            return temperature * normaliser, put(log_policy, time, scores - normaliser[:, None])
+        value = reward - rounded(config.entropy * old) + exact.expect_next(mdp, later)
+        now = exact.weighted(jnp.exp(old), value)
+        slope = state.flow[time] * (value - now[:, None])
+        return now, put(log_policy, time, _normalised(old + rounded(config.rate * slope)))
+
+    start = (jnp.zeros_like(mdp.initial), jnp.zeros_like(state.log_policy))
+    return jax.lax.fori_loop(0, horizon, backward, start)[1]
+
+
+def _respond(config: GAILConfig, problem: Problem, state: GAILState, log_policy: jax.Array):
+    """The new policy's exact flow, and the reward player's answer, forward in time.
+
+    The loop reads the old tables and writes new ones: reading and writing one table in a loop made
+    XLA copy it at every step.
+    """
+    mdp, horizon = problem.params.mdp, problem.horizon
+    shown = problem.demonstrations.require_counts()
+    num_episodes = jnp.maximum(problem.demonstrations.num_episodes, 1)
+    by_step = config.inputs == "tsa"
+
+    def forward(time, carry):
+        distribution, flows, critic = carry
+        flow = distribution[:, None] * jnp.exp(log_policy[time])
+        if by_step:
+            ahead = _ahead(config, flow, state.flow[time])
+            row = shown[time] / num_episodes
+            critic = put(critic, time, _reward_player(config, state.critic[time], row, ahead))
+        return exact.push(mdp, flow), put(flows, time, flow), critic
+
+    empty = jnp.zeros_like(state.flow)
+    _, flow, critic = jax.lax.fori_loop(0, horizon, forward, (mdp.initial, empty, empty))
+    return flow, critic if by_step else _respond_at_once(config, problem, state, flow)
+
+
+def _respond_at_once(
+    config: GAILConfig, problem: Problem, state: GAILState, flow: jax.Array
+) -> jax.Array:
+    """The reward player's answer to a whole flow: sampled, or seen as its mean over steps."""
+    seen = _pool(config, _ahead(config, flow, state.flow), problem.horizon)
+    return _reward_player(config, state.critic, _expert(config, problem), seen)
+
+
+def _improve_sampled(key, config: GAILConfig, problem: Problem, log_policy, critic):
     """One policy step from sampled episodes; also their empirical flow.
 
     Advantages are mean returns-to-go by (t, s, a) less those by (t, s). Mirror descent adds them
@@ -316,7 +372,7 @@ def _improve_sampled(key, config: GAILConfig, problem: Problem, log_policy, rewa
     times = jnp.arange(size)[:, None]
     within = times < horizon
     index = (jnp.broadcast_to(times, within.shape), seen[:, 0], seen[:, 1])
-    reward = reward - rounded(config.entropy * log_policy)
+    reward = _policy_reward(config, critic) - rounded(config.entropy * log_policy)
     togo = _returns_to_go(jnp.where(within, reward[index], 0.0), horizon)
     ones = jnp.broadcast_to(within, togo.shape).astype(reward.dtype)
     count = jnp.zeros_like(reward).at[index].add(ones)

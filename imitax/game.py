@@ -7,13 +7,11 @@ GAIL moves both a step at a time (primal). This file has what both share: what i
 expert, reward classes, the two gradients, and the gap that says how far from equilibrium they are.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from imitax import mdp as exact
-from imitax.mdp import TabularMDP, put
+from imitax.mdp import TabularMDP
 from imitax.types import Demonstrations
 
 
@@ -83,38 +81,3 @@ def best_return(mdp: TabularMDP, reward: jax.Array, horizon: jax.Array) -> jax.A
     """Largest return any policy gets from a reward [T, S, A]."""
     plan = exact.optimal_plan(mdp, horizon, reward.shape[0], reward=reward)
     return exact.weighted(mdp.initial, plan.value[0])
-
-
-class PolicyGradient(NamedTuple):
-    """A policy's action values and where it goes."""
-
-    action_value: jax.Array
-    """Q_t(s, a) of the current policy, [T, S, A]."""
-    advantage: jax.Array
-    """Q - V, [T, S, A]."""
-    occupancy: jax.Array
-    """d_t(s), [T, S]."""
-
-
-def policy_gradient(
-    mdp: TabularMDP, log_policy: jax.Array, reward: jax.Array, horizon: jax.Array
-) -> PolicyGradient:
-    """Exact action values of a policy under a reward, both [T, S, A].
-
-    The gradient of the return by softmax logits is occupancy times policy times advantage
-    (Sutton et al. 2000).
-    """
-    policy = jnp.exp(log_policy)
-
-    def backward(i, carry):
-        time = horizon - 1 - i
-        next_value, values, advantages = carry
-        value_now = reward[time] + exact.expect_next(mdp, next_value)
-        value = exact.weighted(policy[time], value_now)
-        values = put(values, time, value_now)
-        return value, values, put(advantages, time, value_now - value[:, None])
-
-    start = (jnp.zeros_like(mdp.initial), jnp.zeros_like(reward), jnp.zeros_like(reward))
-    _, values, advantages = jax.lax.fori_loop(0, horizon, backward, start)
-    occupancy = exact.occupancy(mdp, policy, horizon, reward.shape[0])
-    return PolicyGradient(values, advantages, occupancy)

@@ -12,8 +12,8 @@ Gaussian prior whose weight against N demonstrations is 1/N. Without it the maxi
 wherever the expert is deterministic (its moments lie on the boundary of what policies can reach),
 and with l2 > 0 the moments are matched up to (l2 / N) |theta|.
 
-We climb by L-BFGS (two-loop recursion of optax) and backtrack one trial per algorithm step, so
-that seeds under vmap never wait in an inner line search. Converged means that the norm of the
+We climb by L-BFGS (`imitax.lbfgs`) and backtrack one trial per algorithm step, so that seeds under
+vmap never wait in an inner line search. Converged means that the norm of the
 penalised gradient, per step of the horizon, is below `tolerance`.
 """
 
@@ -21,9 +21,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from imitax import game
+from imitax import game, lbfgs
 from imitax import mdp as exact
 from imitax.algorithm import blank_metrics
 from imitax.config import check_ranges, config, setting
@@ -32,8 +31,6 @@ from imitax.types import Algorithm, Demand, Problem
 
 SUFFICIENT = 1e-4
 """Part of the predicted increase that a trial must reach (Armijo)."""
-MEMORY = 10
-"""Steps that L-BFGS remembers."""
 
 
 @config
@@ -46,7 +43,7 @@ class MaxEntConfig:
     l2: float = setting(0.1, "penalty on the multipliers, divided by num_demos", low=0.0)
     discount: float = setting(1.0, "of planner, policy and moments", low=0.0, high=1.0)
     tolerance: float = setting(1e-4, "norm of the gradient per step at convergence", above=0.0)
-    num_steps: int = setting(200, "evaluations of the likelihood at most", low=1)
+    num_steps: int = setting(100, "evaluations of the likelihood at most", low=1)
 
 
 class Likelihood(NamedTuple):
@@ -66,11 +63,10 @@ class MaxEntState(NamedTuple):
     theta: jax.Array
     """[F], or [S, A] for a tabular reward."""
     here: Likelihood
-    direction: Any
+    direction: jax.Array
     """What L-BFGS would subtract from theta."""
     step_size: jax.Array
-    memory: Any
-    """Of L-BFGS."""
+    memory: lbfgs.Memory
     converged: jax.Array
 
 
@@ -116,7 +112,6 @@ def maxent_irl(env: Any, config: MaxEntConfig | None = None) -> Algorithm:
     config = config or MaxEntConfig()
     check_ranges(config, "maxent-irl")
     del env
-    solver = optax.scale_by_lbfgs(memory_size=MEMORY)
 
     def init(key, problem: Problem):
         del key
@@ -124,7 +119,8 @@ def maxent_irl(env: Any, config: MaxEntConfig | None = None) -> Algorithm:
         shape = problem.params.mdp.transition.shape[:2] if features is None else features.shape[2:]
         theta = jnp.zeros(shape, problem.params.mdp.transition.dtype)
         here = likelihood(problem, config, theta)
-        direction, memory = solver.update(here.gradient, solver.init(theta), theta)
+        memory = lbfgs.empty(here.gradient.ravel())
+        direction = _direction(memory, here)
         one, converged = jnp.ones((), theta.dtype), _is_flat(here, config)
         return MaxEntState(theta, here, direction, one, memory, converged)
 
@@ -132,7 +128,7 @@ def maxent_irl(env: Any, config: MaxEntConfig | None = None) -> Algorithm:
         del key
         trial = state.theta - state.step_size * state.direction
         there = likelihood(problem, config, trial)
-        accepted = _advance(solver, state, trial, there, config)
+        accepted = _advance(state, trial, there, config)
         shorter = state._replace(step_size=0.5 * state.step_size)
         is_better = _is_better(state, there)
         state = jax.tree.map(lambda yes, no: jnp.where(is_better, yes, no), accepted, shorter)
@@ -180,7 +176,14 @@ def _is_better(state: MaxEntState, there: Likelihood) -> jax.Array:
     return there.value <= state.here.value - wanted + exact.rounded(rounding)
 
 
-def _advance(solver, state, trial, there, config) -> MaxEntState:
-    direction, memory = solver.update(there.gradient, state.memory, trial)
-    one = jnp.ones_like(state.step_size)
+def _direction(memory: lbfgs.Memory, here: Likelihood) -> jax.Array:
+    return lbfgs.direction(memory, here.gradient.ravel()).reshape(here.gradient.shape)
+
+
+def _advance(
+    state: MaxEntState, trial: jax.Array, there: Likelihood, config: MaxEntConfig
+) -> MaxEntState:
+    move, change = trial - state.theta, there.gradient - state.here.gradient
+    memory = lbfgs.remember(state.memory, move.ravel(), change.ravel())
+    direction, one = _direction(memory, there), jnp.ones_like(state.step_size)
     return MaxEntState(trial, there, direction, one, memory, _is_flat(there, config))

@@ -115,6 +115,22 @@ def expect_next(mdp: TabularMDP, value: jax.Array) -> jax.Array:
     return add_up([rounded(mdp.transition[..., k] * value[k]) for k in range(columns)])
 
 
+def expect_change(mdp: TabularMDP, value: jax.Array) -> jax.Array:
+    """Expected change of a function of the state in one step: value [S] -> [S, A].
+
+    Differences are taken before they are weighted, so that a constant added to the function, or
+    rows that sum to one only nearly, change nothing.
+    """
+    columns = mdp.transition.shape[-1]
+    if mdp.successor is not None:
+        return weighted(mdp.transition, value[mdp.successor] - value[:, None, None])
+    if columns > UNROLLED:
+        return expect_next(mdp, value) - value[:, None] * total(mdp.transition)
+    change = value - value[:, None]
+    terms = [mdp.transition[..., k] * change[:, k, None] for k in range(columns)]
+    return add_up([rounded(term) for term in terms])
+
+
 def push(mdp: TabularMDP, flow: jax.Array) -> jax.Array:
     """Distribution of the next state from a distribution over pairs: flow [S, A] -> [S]."""
     num_states, num_actions = flow.shape
@@ -311,8 +327,9 @@ def advantage_gaps(
 
         gap_t(s) = sum_a (pi^E_t - pi_t)(a|s) Q^E_t(s,a)
 
-    Values are carried relative to their maximum, so that rounding is relative to how much states
-    differ and not to the return itself. The gap of the expert is exactly zero.
+    Values are carried relative to their maximum and enter as differences between a state and its
+    successors, so that rounding is relative to how much states differ and not to the return
+    itself. The gap of the expert is exactly zero.
 
     Returns:
         [T, S] with T = `max_horizon`; rows at and after `horizon` are zero.
@@ -321,12 +338,13 @@ def advantage_gaps(
     def backward(i, carry):
         time = horizon - 1 - i
         relative, gaps = carry
-        rewards = rewards_at(mdp, time, horizon)
-        action_value = rewards + rounded(discount * expect_next(mdp, relative))
-        expert_now = jnp.broadcast_to(at(expert, time), action_value.shape)
-        value = weighted(expert_now, action_value)
+        earned = rewards_at(mdp, time, horizon)
+        advantage = earned + rounded(discount * expect_change(mdp, relative))
+        expert_now = jnp.broadcast_to(at(expert, time), advantage.shape)
+        gain = weighted(expert_now, advantage)
         # Centred on the expert's own value: rows of the two tables may sum to one differently.
-        gap = weighted(expert_now - at(policy, time), action_value - value[:, None])
+        gap = weighted(expert_now - at(policy, time), advantage - gain[:, None])
+        value = gain + rounded(discount * relative)
         return value - jnp.max(value), put(gaps, time, gap)
 
     num_states = mdp.initial.shape[0]

@@ -49,15 +49,12 @@ def pose(
     Returns:
         An `Instance`.
     """
-
-    def purpose(number):
-        return keys.seed_key(env.family, seed, number)
-
+    own = keys.seed_keys(env.family, seed)
     horizon, num_demos = jnp.int32(horizon), jnp.int32(num_demos)
-    params = env.sample_params(purpose(keys.INSTANCE), horizon, num_demos, capacity.horizon)
+    params = env.sample_params(own.instance, horizon, num_demos, capacity.horizon)
     expert = env.expert(params)
     demonstrations = demonstrate(
-        purpose(keys.DEMONSTRATIONS), env, params, expert, horizon, num_demos, capacity, demand
+        own.demonstrations, env, params, expert, horizon, num_demos, capacity, demand
     )
     problem = Problem(
         params=env.without_reward(params),
@@ -67,7 +64,7 @@ def pose(
         expert=expert,
         capacity=capacity,
     )
-    return Instance(params, expert, problem, purpose(keys.LEARNER), purpose(keys.EVALUATION))
+    return Instance(params, expert, problem, own.learner, own.evaluation)
 
 
 def demonstrate(

@@ -104,7 +104,7 @@ def test_real_file(tmp_path, capsys, name, recorded):
 def returned(policy, seed):
     """Mean return over the evaluation episodes of a seed, by the definition."""
     env = catalogue.environment("CartPole-v1")
-    key = keys.seed_key("CartPole-v1", jnp.int32(seed), keys.EVALUATION)
+    key = keys.seed_keys("CartPole-v1", jnp.int32(seed)).evaluation
     horizon = jnp.int32(500)
     params = env.sample_params(key, horizon, jnp.int32(1), 500)
 

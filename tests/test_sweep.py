@@ -96,6 +96,13 @@ def test_skipped_chunks_are_not_run_and_nothing_is_compiled_for_none(ran):
     assert [one.algorithms for one in stats] == [("bc",)]
 
 
+def test_compiling_ahead_changes_nothing(ran):
+    results = list(run(resolve(ran[0]), compilers=2))
+    assert [result.chunk for result in results] == [result.chunk for result in ran[1]]
+    ahead, due = (concatenate(result.columns for result in part) for part in (results, ran[1]))
+    pd.testing.assert_frame_equal(pd.DataFrame(ahead), pd.DataFrame(due), check_exact=True)
+
+
 def test_controls_and_not_applicable():
     sweep = Sweep.grid(
         ["standard-imitation", "lane"], ["expert", "maxent-irl:l2=0.50"], [3], [2], 4

@@ -75,7 +75,7 @@ def subset(family: str, seed: jax.Array, num_episodes: int) -> jax.Array:
     Returns:
         A permutation, int32 [num_episodes].
     """
-    key = keys.seed_key(family, seed, keys.SUBSET)
+    key = keys.seed_keys(family, seed).subset
     return jnp.argsort(jax.random.uniform(key, (num_episodes,))).astype(jnp.int32)
 
 
@@ -138,11 +138,8 @@ def _program(env: Any, chosen: catalogue.Chosen, capacity: Capacity):
 
 def _instance(env, seed, num_demos, horizon, capacity, episodes: _Episodes) -> Instance:
     """As `imitax.pose.pose`, with the seed's own recorded episodes for demonstrations."""
-
-    def purpose(number):
-        return keys.seed_key(env.family, seed, number)
-
-    params = env.sample_params(purpose(keys.INSTANCE), horizon, num_demos, capacity.horizon)
+    own = keys.seed_keys(env.family, seed)
+    params = env.sample_params(own.instance, horizon, num_demos, capacity.horizon)
     expert = env.expert(params) if _has_expert(env) else Policy((), _nobody)
     order = subset(env.family, seed, episodes.length.shape[0])[: capacity.num_demos]
     shown = jnp.arange(capacity.num_demos) < num_demos
@@ -160,7 +157,7 @@ def _instance(env, seed, num_demos, horizon, capacity, episodes: _Episodes) -> I
         expert=expert,
         capacity=capacity,
     )
-    return Instance(params, expert, problem, purpose(keys.LEARNER), purpose(keys.EVALUATION))
+    return Instance(params, expert, problem, own.learner, own.evaluation)
 
 
 def _has_expert(env: Any) -> bool:

@@ -131,6 +131,15 @@ def as_arguments(config: Any) -> Any:
     return jax.tree.map(lambda value: np.asarray(value, dtype), config)
 
 
+def compiler_options() -> dict[str, int]:
+    """XLA options of the harness's programs.
+
+    On a CPU, LLVM's level 2 compiles our programs about twice as fast as the default level 3, and
+    they run as fast (measured on the exact suite).
+    """
+    return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else {}
+
+
 class Program:
     """A pair's compiled program.
 
@@ -166,7 +175,8 @@ class Program:
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         seeds = jax.ShapeDtypeStruct((self.width,), jnp.int32)
         jitted = jax.jit(sharded, in_shardings=shardings)
-        return jitted.lower(seeds, scalar, scalar, as_arguments(config)).compile()
+        lowered = jitted.lower(seeds, scalar, scalar, as_arguments(config))
+        return lowered.compile(compiler_options=compiler_options())
 
     def __call__(
         self, first_seed: int, num_seeds: int, horizon: int, num_demos: int, config: Any

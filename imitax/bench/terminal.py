@@ -67,9 +67,9 @@ def print_table(header: Sequence[str], rows: Rows) -> None:
     if not sys.stdout.isatty():
         print("\n".join(plain(header, rows)))
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in header:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in PAIR)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
@@ -98,13 +98,15 @@ def digest(directory: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         mean = last["regret"].mean()  # NaN, which a diverged seed has, is left out
         exponents = [_exponent(fits.get((*pair, axis))) for axis in ("horizon", "num_demos")]
         diverged = int(np.sum(rows["status"].to_numpy() != "ok"))
-        shown = "-" if np.isnan(mean) else f"{mean:.4g}"
-        lines.append((*pair, f"{cell[0]}, {cell[1]}", shown, *exponents, str(diverged)))
-    return HEADER, lines
+        shown = "-" if np.isnan(mean) else f"{mean:.3g}"
+        lines.append((*pair, f"{cell[0]},{cell[1]}", shown, *exponents, str(diverged)))
+    shown = len(HEADER) if any(line[-1] != "0" for line in lines) else len(HEADER) - 1
+    return HEADER[:shown], [line[:shown] for line in lines]
 
 
 PAIR = ["environment", "algorithm"]
-HEADER = (*PAIR, "H, N", "mean regret", "slope in H (theory)", "in N (theory)", "diverged")
+HEADER = (*PAIR, "H,N", "regret", "in H (th.)", "in N (th.)", "diverged")
+"""Mean regret at the largest cell, the fitted exponents and, in brackets, what theory predicts."""
 
 
 def _exponent(fits: Any) -> str:

@@ -84,7 +84,9 @@ class Cliff(TabularFamily):
         num_states, num_actions = self.num_states, self.num_actions
         labels = jnp.zeros(num_states, jnp.int32)
         if self.settings.labels == "state":
-            labels = jax.random.randint(key, (num_states,), 0, num_actions, dtype=jnp.int32)
+            # One draw; randint would make four.
+            uniform = jax.random.uniform(key, (num_states,))
+            labels = jnp.minimum((uniform * num_actions).astype(jnp.int32), num_actions - 1)
         right = one_hot_policy(labels, num_actions)
         rho = initial_distribution(self.settings.initial, self.num_good, num_demos)
         rho = jnp.pad(rho, (0, num_states - self.num_good)).astype(jnp.float32)

@@ -1,0 +1,345 @@
+"""Maximum causal entropy IRL and the measures of a recovered reward, against float64 oracles."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+
+import imitax
+from imitax import game, rewards
+from imitax import mdp as exact
+from imitax.envs.tabular import TabularParams
+from imitax.maxent_irl import MaxEntConfig, likelihood
+from imitax.policies import tabular
+from imitax.types import Capacity, Demonstrations, Problem
+
+ROUNDING = 1e-11  # float64: some hundred additions of numbers of order ten
+NUM_DEMOS = 7
+
+evaluate = jax.jit(likelihood)
+soft_plan = jax.jit(exact.soft_plan, static_argnums=3)
+
+
+class Solved(NamedTuple):
+    """The end of a run."""
+
+    state: Any
+    policy: jax.Array
+    reward: jax.Array
+
+
+@jax.jit
+def solve(problem, config):
+    """As `imitax.train`, whose blank metrics hold the loop to float32."""
+    algorithm, key = imitax.maxent_irl(None, config), jax.random.key(0)
+    state = (jnp.int32(0), algorithm.init(key, problem))
+    _, state = jax.lax.while_loop(
+        lambda loop: (loop[0] < config.num_steps) & ~loop[1].converged,
+        lambda loop: (loop[0] + 1, algorithm.step(key, problem, loop[1])[0]),
+        state,
+    )
+    policy = algorithm.policy(problem, state).params
+    return Solved(state, policy, algorithm.reward(problem, state))
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+@functools.lru_cache
+def random_mdp(seed=0, S=5, A=3):
+    rng = np.random.default_rng(seed)
+    return rng.dirichlet(np.ones(S), (S, A)), rng.dirichlet(np.ones(S))
+
+
+def deterministic_mdp(seed=0, S=3, A=2):
+    rng = np.random.default_rng(seed)
+    return np.eye(S)[rng.integers(0, S, (S, A))], rng.dirichlet(np.ones(S))
+
+
+def state_features(S, A):
+    return np.broadcast_to(np.eye(S)[:, None], (S, A, S))
+
+
+def flows(P, rho, policy):
+    return oracles.occupancy(P, rho, policy, len(policy))[..., None] * policy
+
+
+def task(P, rho, features, shown, num_demos=NUM_DEMOS):
+    """A problem whose expert showed exactly the flows d_t(s) pi_t(a|s), [H, S, A].
+
+    The buffer is two steps longer than the horizon.
+    """
+    counts = np.pad(num_demos * shown, ((0, 2), (0, 0), (0, 0)))
+    arrays = [None if x is None else jnp.asarray(x) for x in (P, rho, features)]
+    mdp = exact.TabularMDP(arrays[0], None, None, *arrays[1:])
+    horizon, number = jnp.int32(len(shown)), jnp.int32(num_demos)
+    return Problem(
+        params=TabularParams(mdp=mdp, expert_policy=None, max_steps_in_episode=horizon),
+        horizon=horizon,
+        num_demos=number,
+        demonstrations=Demonstrations(None, None, None, jnp.asarray(counts), number),
+        expert=tabular(jnp.zeros(P.shape[:2])),  # never read
+        capacity=Capacity(len(shown) + 2, num_demos),
+    )
+
+
+def sampled_flows(rng, flow, num_demos=NUM_DEMOS):
+    """Noisy flows of the same number of episodes; good enough as demonstrations."""
+    draws = [rng.multinomial(num_demos, row.ravel()) / num_demos for row in flow / 1.0000001]
+    return np.array(draws).reshape(flow.shape)
+
+
+def moments(features, flow, discount):
+    """f = sum_t g^t sum_{s,a} d_t phi; without features the visits themselves."""
+    total = np.einsum("t,tsa->sa", discount ** np.arange(len(flow)), flow)
+    return total if features is None else np.einsum("saf,sa->f", features, total)
+
+
+def gradient(P, rho, features, shown, theta, discount, l2, num_demos=NUM_DEMOS):
+    """Of -L / H, and the moment gap / H, in float64."""
+    H, theta = len(shown), np.asarray(theta, np.float64)
+    policy, _ = oracles.soft_plan(P, theta if features is None else features @ theta, H, discount)
+    gap = moments(features, flows(P, rho, policy), discount) - moments(features, shown, discount)
+    return gap / H + l2 / num_demos * theta, np.linalg.norm(gap) / H
+
+
+def soft_expert(P, rho, reward, H, discount=1.0):
+    policy, _ = oracles.soft_plan(P, reward, H, discount)
+    return policy, flows(P, rho, policy)
+
+
+def divergence(P, rho, expert, learner):
+    """sum_t E_{d_t} KL(expert | learner)."""
+    ratio = np.log(expert) - np.log(learner)
+    return (flows(P, rho, expert) * ratio).sum()
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.9])
+@pytest.mark.parametrize("num_features", [None, 4])
+def test_gradient_is_the_slope_of_the_value(x64, num_features, discount):
+    (P, rho), rng, H, l2 = random_mdp(), np.random.default_rng(1), 6, 0.3
+    features = None if num_features is None else rng.normal(size=(5, 3, num_features))
+    _, flow = soft_expert(P, rho, rng.normal(size=(5, 3)), H)
+    shown, theta = sampled_flows(rng, flow), rng.normal(size=num_features or (5, 3))
+    problem = task(P, rho, features, shown)
+    config = MaxEntConfig(l2=l2, discount=discount)
+    found = evaluate(problem, config, jnp.asarray(theta))
+
+    _, V = oracles.soft_plan(P, theta if features is None else features @ theta, H, discount)
+    data = (theta * moments(features, shown, discount)).sum()
+    value = (rho @ V[0] - data) / H + l2 / (2 * NUM_DEMOS) * (theta**2).sum()
+    assert found.value == pytest.approx(value, abs=ROUNDING)
+    slope, gap = gradient(P, rho, features, shown, theta, discount, l2)
+    np.testing.assert_allclose(found.gradient, slope, atol=ROUNDING)
+    assert found.moment_gap == pytest.approx(gap, abs=ROUNDING)
+
+    step = 1e-5  # truncation step^2 = 1e-10 times a third derivative below 1; rounding 1e-15 / step
+    for index in np.ndindex(theta.shape):
+        shift = np.zeros(theta.shape)
+        shift[index] = step
+        up, down = (evaluate(problem, config, jnp.asarray(theta + x)) for x in (shift, -shift))
+        assert found.gradient[index] == pytest.approx((up.value - down.value) / (2 * step), abs=1e-9)
+
+
+def test_paths_of_a_deterministic_mdp(x64):
+    """P(tau) = exp(sum r) / Z over every path, for the policy the algorithm returns."""
+    (P, rho), H = deterministic_mdp(), 4
+    theta = np.random.default_rng(2).normal(size=(3, 2))
+    problem = task(P, rho, None, np.ones((H, 3, 2)) / 6)
+    algorithm = imitax.maxent_irl(None, MaxEntConfig())
+    state = algorithm.init(jax.random.key(0), problem)._replace(theta=jnp.asarray(theta))
+    policy = algorithm.policy(problem, state).params
+    log_Z, visits, first, _ = oracles.path_weights(P, theta, rho, H)
+
+    plan = soft_plan(problem.params.mdp, jnp.asarray(theta), H, H + 2, discount=1.0)
+    np.testing.assert_allclose(plan.value[0], log_Z, atol=ROUNDING)
+    np.testing.assert_allclose(policy[0], first, atol=ROUNDING)
+    np.testing.assert_array_equal(policy[H:], 0.0)
+    found = game.visits(problem.params.mdp, plan.log_policy, jnp.int32(H), 1.0)
+    np.testing.assert_allclose(found, visits.sum(0), atol=ROUNDING)
+    np.testing.assert_allclose(flows(P, rho, policy[:H]), visits, atol=ROUNDING)
+
+
+def test_a_zero_reward_is_worth_the_entropy(x64):
+    P, rho = random_mdp()
+    plan = soft_plan(task(P, rho, None, np.ones((9, 5, 3))).params.mdp, jnp.zeros((5, 3)), 9, 11,
+                     discount=1.0)
+    np.testing.assert_allclose(plan.value[0], 9 * np.log(3), rtol=1e-14)
+    np.testing.assert_allclose(plan.log_policy[:9], -np.log(3), rtol=1e-14)
+
+
+@pytest.mark.parametrize("num_demos", [1, NUM_DEMOS])
+@pytest.mark.parametrize("discount", [1.0, 0.9])
+@pytest.mark.parametrize("by_state", [False, True], ids=["pairs", "states"])
+def test_recovery_of_a_soft_expert_from_exact_moments(x64, by_state, discount, num_demos):
+    """Theory 3.2.5 and 3.4: policy and moments; the reward up to a constant."""
+    (P, rho), rng, H = random_mdp(), np.random.default_rng(3), 6
+    features = state_features(5, 3) if by_state else None
+    truth = rng.normal(size=(5, 1)) * np.ones(3) if by_state else rng.normal(size=(5, 3))
+    expert, shown = soft_expert(P, rho, truth, H, discount)
+    config = MaxEntConfig(l2=0.0, tolerance=1e-9, discount=discount, num_steps=500)
+    found = solve(task(P, rho, features, shown, num_demos), config)
+    assert found.state.converged
+    assert 0 <= divergence(P, rho, expert, found.policy[:H]) < 1e-6
+    gap = gradient(P, rho, features, shown, found.state.theta, discount, 0.0)[1]
+    assert gap < 1e-9
+    assert found.state.here.moment_gap == pytest.approx(gap, abs=ROUNDING)
+    # A gap of 1e-9 over a smallest curvature of about 1e-3; a constant changes no policy.
+    assert np.ptp(found.reward - truth) < 1e-5
+
+
+def shaped(P, reward, potential, discount):
+    """r_t + g E phi_{t+1}(s') - phi_t(s); potential [H + 1, S]."""
+    return reward + discount * np.einsum("sax,tx->tsa", P, potential[1:]) - potential[:-1, :, None]
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.9])
+def test_shaping_that_ends_in_zero_changes_no_policy(x64, discount):
+    (P, rho), rng, H = random_mdp(), np.random.default_rng(4), 6
+    mdp, reward = task(P, rho, None, np.ones((H, 5, 3))).params.mdp, rng.normal(size=(5, 3))
+    potential = 3.0 * rng.normal(size=(H + 1, 5))
+
+    def log_policy(potential, factor):
+        table = jnp.asarray(shaped(P, reward, potential, factor))
+        return soft_plan(mdp, table, H, H, discount=discount).log_policy
+
+    plain = soft_plan(mdp, jnp.asarray(reward), H, H, discount=discount).log_policy
+    at_the_end = potential.copy()
+    potential[-1] = 0.0
+    np.testing.assert_allclose(log_policy(potential, discount), plain, atol=ROUNDING)
+    changed = log_policy(at_the_end, discount)
+    assert np.abs(changed - plain)[-1].max() > 0.1  # potentials of order 3
+    assert np.abs(changed - plain)[0].max() > 1e-3
+    other = log_policy(potential, discount - 0.1)  # a shaping of another discount
+    assert np.abs(other - plain).max() > 0.01
+
+
+def test_one_discount_in_planner_policy_and_moments(x64):
+    (P, rho), rng, H = random_mdp(), np.random.default_rng(5), 8
+    _, flow = soft_expert(P, rho, rng.normal(size=(5, 3)), H)
+    shown = sampled_flows(rng, flow)
+    config = MaxEntConfig(l2=0.1, tolerance=1e-9, discount=0.9, num_steps=500)
+    found = solve(task(P, rho, None, shown), config)
+    assert found.state.converged
+    planned, _ = oracles.soft_plan(P, found.reward, H, 0.9)
+    np.testing.assert_allclose(found.policy[:H], planned, atol=ROUNDING)
+    undiscounted, _ = oracles.soft_plan(P, found.reward, H, 1.0)
+    assert np.abs(undiscounted - found.policy[:H]).max() > 0.01
+    slope, _ = gradient(P, rho, None, shown, found.state.theta, 0.9, 0.1)
+    assert np.linalg.norm(slope) < 1e-9
+    slope, _ = gradient(P, rho, None, shown, found.state.theta, 1.0, 0.1)
+    assert np.linalg.norm(slope) > 1e-3
+
+
+def test_converged_means_a_small_gradient_per_step():
+    """In float32: the flag against the oracle's float64 gradient of the same problem and theta."""
+    (P, rho), H, l2 = random_mdp(), 10, 0.1
+    flow = soft_expert(P, rho, 2.0 * np.random.default_rng(6).normal(size=(5, 3)), H)[1]
+    flags = set()
+    for seed in range(4):
+        shown = sampled_flows(np.random.default_rng(seed), flow)
+        for tolerance in (0.1, 1e-2, 1e-3, 1e-5):
+            config = MaxEntConfig(l2=l2, tolerance=tolerance, num_steps=10)
+            found = solve(task(P.astype("f"), rho.astype("f"), None, shown.astype("f")), config)
+            slope, gap = gradient(P, rho, None, shown, found.state.theta, 1.0, l2)
+            rounding = 2e-6  # of float32 visits up to H = 10, over H
+            assert found.state.here.moment_gap == pytest.approx(gap, abs=rounding)
+            if found.state.converged:
+                assert np.linalg.norm(slope) < tolerance + rounding
+            else:
+                assert np.linalg.norm(slope) >= tolerance - rounding
+            flags.add(bool(found.state.converged))
+    assert flags == {True, False}
+
+
+def test_the_recovered_grid_reward_peaks_at_the_goal():
+    env, num_seeds, H = imitax.environment("gridworld"), 4, 15
+    chosen = imitax.algorithm("maxent-irl", env)
+    algorithm = chosen.build(env, chosen.config)
+
+    def one(seed):
+        place = Capacity(H, 200)
+        instance = imitax.pose(env, seed, jnp.int32(H), jnp.int32(200), place, algorithm.demand)
+        trained = imitax.train(instance.learner_key, algorithm, instance.problem)
+        reward = algorithm.reward(instance.problem, trained.state)
+        return reward, rewards.reward_metrics(env, instance, reward), trained.state.converged
+
+    recovered, metrics, converged = jax.jit(jax.vmap(one))(jnp.arange(num_seeds))
+    assert np.all(converged)
+    recovered = np.asarray(recovered)
+    np.testing.assert_array_equal(np.ptp(recovered, axis=2), 0.0)  # features of the state alone
+    assert np.all(recovered[..., 0].argmax(1) == 24)
+    mean = recovered[..., 0].mean(0)
+    truth = np.eye(25)[24]
+    assert mean[24] - np.delete(mean, 24).max() > 0.5
+    assert np.corrcoef(mean, truth)[0, 1] > 0.7
+    # 0 is the truth, sqrt(1/2) an unrelated reward; both measures again by the oracle.
+    assert np.all(metrics.epic_distance < 0.5)
+    table = truth[:, None, None] * np.ones((25, 5, 25))
+    for reward, distance in zip(recovered, metrics.epic_distance, strict=True):
+        again = oracles.epic_distance(reward[..., None] * np.ones(25), table, 1.0)
+        assert distance == pytest.approx(again, abs=1e-4)
+    # Planning for it loses less than one of about seven visits.
+    assert np.all((metrics.expected_value_difference >= 0) & (metrics.expected_value_difference < 1))
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.8])
+def test_epic_distance(x64, discount):
+    (P, _), rng = random_mdp(), np.random.default_rng(7)
+    left, right, potential = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), rng.normal(size=5)
+    wide = [x[..., None] * np.ones(5) for x in (left, right)]
+
+    def distance(one, other):
+        return rewards.epic_distance(jnp.asarray(one), jnp.asarray(other), discount=discount)
+
+    half = 1e-7  # sqrt of a rounding error of 1e-15 in the correlation
+    assert distance(left, 3.0 * left + 2.0) == pytest.approx(0.0, abs=half)
+    assert distance(left, -left) == pytest.approx(1.0, abs=half)
+    assert distance(left, right) == pytest.approx(
+        oracles.epic_distance(*wide, discount), abs=ROUNDING
+    )
+    # Shaping has distance zero as a reward of (s, a, s'); its mean over s', a reward of (s, a),
+    # has not where transitions are random, and has again where s' does not depend on s and a.
+    full = wide[0] + discount * potential - potential[:, None, None]
+    assert oracles.epic_distance(wide[0], full, discount) < half
+    mean = left + discount * P @ potential - potential[:, None]
+    expected = oracles.epic_distance(wide[0], mean[..., None] * np.ones(5), discount)
+    assert expected > 0.01
+    assert distance(left, mean) == pytest.approx(expected, abs=ROUNDING)
+
+
+def test_expected_value_difference():
+    (P, rho), rng, H = random_mdp(), np.random.default_rng(8), 6
+    reward = rng.normal(size=(2, 5, 3)).astype("f")
+    mdp = exact.TabularMDP(*(jnp.asarray(x, jnp.float32) for x in (P, *reward, rho)))
+    mdp = mdp._replace(final_reward=None)
+    evd = jax.jit(rewards.expected_value_difference, static_argnums=3)
+    assert evd(mdp, mdp.step_reward, H, H + 1) == 0.0
+    assert evd(mdp, 2.0 * mdp.step_reward + 3.0, H, H + 1) == 0.0
+    expert, planned = (oracles.hard_plan(P, x, None, H)[0] for x in (reward[0], -reward[0]))
+    lost = oracles.regret(P, reward[0], None, rho, expert, planned, H)
+    assert lost > 1.0
+    assert evd(mdp, -mdp.step_reward, H, H + 1) == pytest.approx(lost, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"l2": -1.0}, r"maxent-irl: l2=-1\.0 is out of range; allowed: >= 0\.0"),
+        ({"discount": 1.5}, r"maxent-irl: discount=1\.5 is out of range; allowed: .*<= 1\.0"),
+        ({"tolerance": 0.0}, r"maxent-irl: tolerance=0\.0 is out of range; allowed: > 0\.0"),
+        ({"num_steps": 0}, r"maxent-irl: num_steps=0 is out of range"),
+        ({"reward": "deep"}, r"maxent-irl: reward=deep is out of range; allowed: linear\|tabular"),
+    ],
+)
+def test_settings_without_meaning_are_refused(settings, message):
+    with pytest.raises(imitax.SpecError, match=message) as caught:
+        imitax.maxent_irl(None, MaxEntConfig(**settings))
+    assert "\n" not in str(caught.value)
