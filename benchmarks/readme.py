@@ -33,7 +33,7 @@ def predicted(row: pd.Series | None) -> str:
 def table(directory: Path) -> str:
     """Mean regret in the largest cell, and both exponents beside their predictions."""
     rows = pd.read_parquet(directory / "results")
-    rows = rows[(rows.status == "ok") & ~rows.algorithm.isin(["expert", "random"])]
+    rows = rows[(rows.status == "ok") & ~rows.algorithm.isin(["expert"])]
     summary = pd.read_csv(directory / "summary.csv")
     found = {(r.environment, r.algorithm, r.axis): r for _, r in summary.iterrows()}
     lines = [

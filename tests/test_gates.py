@@ -150,7 +150,7 @@ def test_the_gate_rejects_wrong_expectations(changes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "reward"), zip(CLIFFS, ("dense", "terminal", "dense"), strict=True)
+    ("kind", "reward"), list(zip(CLIFFS, ("dense", "terminal", "dense"), strict=True))
 )
 def test_a_label_that_is_the_default_costs_nothing(kind, reward):
     """labels=first with unseen=first: never a cell of the gate, whatever was seen."""

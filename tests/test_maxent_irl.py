@@ -21,6 +21,7 @@ ROUNDING = 1e-11  # float64: some hundred additions of numbers of order ten
 NUM_DEMOS = 7
 
 evaluate = jax.jit(likelihood)
+each = jax.jit(jax.vmap(likelihood, (None, None, 0)))
 soft_plan = jax.jit(exact.soft_plan, static_argnums=3)
 
 
@@ -86,7 +87,7 @@ def task(P, rho, features, shown, num_demos=NUM_DEMOS):
         num_demos=number,
         demonstrations=Demonstrations(None, None, None, jnp.asarray(counts), number),
         expert=tabular(jnp.zeros(P.shape[:2])),  # never read
-        capacity=Capacity(len(shown) + 2, num_demos),
+        capacity=Capacity(len(shown) + 2, NUM_DEMOS),
     )
 
 
@@ -140,12 +141,10 @@ def test_gradient_is_the_slope_of_the_value(x64, num_features, discount):
     np.testing.assert_allclose(found.gradient, slope, atol=ROUNDING)
     assert found.moment_gap == pytest.approx(gap, abs=ROUNDING)
 
-    step = 1e-5  # truncation step^2 = 1e-10 times a third derivative below 1; rounding 1e-15 / step
-    for index in np.ndindex(theta.shape):
-        shift = np.zeros(theta.shape)
-        shift[index] = step
-        up, down = (evaluate(problem, config, jnp.asarray(theta + x)) for x in (shift, -shift))
-        assert found.gradient[index] == pytest.approx((up.value - down.value) / (2 * step), abs=1e-9)
+    step = 1e-5  # truncation step^2 times a third derivative below 1; rounding 1e-15 / step
+    shifts = step * np.eye(theta.size).reshape(-1, *theta.shape)
+    up, down = (each(problem, config, jnp.asarray(theta + x)).value for x in (shifts, -shifts))
+    np.testing.assert_allclose(found.gradient.ravel(), (up - down) / (2 * step), atol=1e-9)
 
 
 def test_paths_of_a_deterministic_mdp(x64):
@@ -169,8 +168,9 @@ def test_paths_of_a_deterministic_mdp(x64):
 
 def test_a_zero_reward_is_worth_the_entropy(x64):
     P, rho = random_mdp()
-    plan = soft_plan(task(P, rho, None, np.ones((9, 5, 3))).params.mdp, jnp.zeros((5, 3)), 9, 11,
-                     discount=1.0)
+    plan = soft_plan(
+        task(P, rho, None, np.ones((9, 5, 3))).params.mdp, jnp.zeros((5, 3)), 9, 11, discount=1.0
+    )
     np.testing.assert_allclose(plan.value[0], 9 * np.log(3), rtol=1e-14)
     np.testing.assert_allclose(plan.log_policy[:9], -np.log(3), rtol=1e-14)
 
@@ -187,7 +187,7 @@ def test_recovery_of_a_soft_expert_from_exact_moments(x64, by_state, discount, n
     config = MaxEntConfig(l2=0.0, tolerance=1e-9, discount=discount, num_steps=500)
     found = solve(task(P, rho, features, shown, num_demos), config)
     assert found.state.converged
-    assert 0 <= divergence(P, rho, expert, found.policy[:H]) < 1e-6
+    assert divergence(P, rho, expert, found.policy[:H]) < 1e-6
     gap = gradient(P, rho, features, shown, found.state.theta, discount, 0.0)[1]
     assert gap < 1e-9
     assert found.state.here.moment_gap == pytest.approx(gap, abs=ROUNDING)
@@ -287,7 +287,9 @@ def test_the_recovered_grid_reward_peaks_at_the_goal():
         again = oracles.epic_distance(reward[..., None] * np.ones(25), table, 1.0)
         assert distance == pytest.approx(again, abs=1e-4)
     # Planning for it loses less than one of about seven visits.
-    assert np.all((metrics.expected_value_difference >= 0) & (metrics.expected_value_difference < 1))
+    assert np.all(
+        (metrics.expected_value_difference >= 0) & (metrics.expected_value_difference < 1)
+    )
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.8])
