@@ -39,7 +39,9 @@ class Mixing:
         ("beta", "exponential"): ("schedule", "exponential"),
     }
     schedule: str = setting(
-        "constant", "of the expert's share", choices=("constant", "linear", "exponential")
+        "constant",
+        "of the expert's share; beta=linear is short for schedule=linear",
+        choices=("constant", "linear", "exponential"),
     )
     beta: float = setting(0.0, "the expert's share, schedule=constant", low=0.0, high=1.0)
     beta_min: float = setting(0.0, "smallest share, schedule=linear", low=0.0, high=1.0)

@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return commands.main(argv)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def set_up_devices(argv: Sequence[str] | None) -> None:

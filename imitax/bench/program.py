@@ -131,13 +131,13 @@ def as_arguments(config: Any) -> Any:
     return jax.tree.map(lambda value: np.asarray(value, dtype), config)
 
 
-def compiler_options() -> dict[str, int]:
+def compiler_options() -> dict[str, str | bool]:
     """XLA options of the harness's programs.
 
     On a CPU, LLVM's level 2 compiles our programs about twice as fast as the default level 3, and
     they run as fast (measured on the exact suite).
     """
-    return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else {}
+    return {"xla_backend_optimization_level": "2"} if jax.default_backend() == "cpu" else {}
 
 
 class Program:

@@ -1,0 +1,78 @@
+"""The package as a user meets it: what an import brings along, and what the README shows."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NEEDED = "jax, flax, optax, gymnax, chex, numpy"
+SIDE_JOBS = ("matplotlib", "pandas", "pyarrow", "scipy", "rich", "tyro", "argparse", "seaborn")
+
+
+def loaded(statement):
+    """Names of all modules after a statement in a fresh interpreter."""
+    code = f"{statement}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def brought_along():
+    return loaded(f"import {NEEDED}\nimport imitax") - loaded(f"import {NEEDED}")
+
+
+def test_import_adds_no_module_for_side_jobs(brought_along):
+    tops = {name.split(".")[0] for name in brought_along}
+    assert not tops & set(SIDE_JOBS)
+    ours = {name for name in brought_along if name.startswith("imitax")}
+    assert ours
+    assert not [name for name in ours if name.startswith("imitax.bench")]
+
+
+def test_import_adds_no_third_party_package(brought_along):
+    known = {*NEEDED.split(", "), "imitax", "jaxlib", "absl", "typing_extensions"}
+    tops = {name.split(".")[0] for name in brought_along}
+    assert tops - known - set(sys.stdlib_module_names) == set()
+
+
+def test_library_never_imports_the_harness():
+    for path in (ROOT / "imitax").rglob("*.py"):
+        if "bench" not in path.relative_to(ROOT).parts:
+            assert "imitax.bench" not in re.sub(r"`imitax.bench[^`]*`", "", path.read_text()), path
+
+
+def readme_block(language):
+    text = (ROOT / "README.md").read_text()
+    return re.search(rf"```{language}\n(.*?)```", text, re.DOTALL).group(1)
+
+
+def test_the_readme_program_runs(capsys):
+    exec(compile(readme_block("python"), "README.md", "exec"), {})
+    mean, error = map(float, capsys.readouterr().out.split("+-"))
+    from oracles import bc_regret_expected
+
+    exact = bc_regret_expected(
+        "reset-cliff", 21, 5, "dyadic", "dense", "state", "uniform", horizon=32, num_demos=100
+    )
+    assert abs(mean - exact) < 5 * error
+
+
+def test_the_readme_shows_what_the_program_wrote():
+    text = (ROOT / "README.md").read_text()
+    kept = ROOT / "benchmarks" / "results" / "quickstart"
+    manifest = json.loads((kept / "manifest.json").read_text())
+    assert manifest["device"] in text
+    summary = (kept / "summary.csv").read_text().splitlines()[1:]
+    for line in summary:
+        environment, algorithm, axis, _, exponent = line.split(",")[:5]
+        if axis == "horizon" and exponent:
+            row = f"| `{environment}` | `{algorithm}` |"
+            shown = [x for x in text.splitlines() if x.startswith(row)]
+            assert len(shown) == 1
+            assert f"{float(exponent):.2f}" in shown[0]
