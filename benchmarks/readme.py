@@ -19,10 +19,8 @@ BEGIN, END = "<!-- quickstart:begin -->", "<!-- quickstart:end -->"
 
 
 def exponent(row: pd.Series | None) -> str:
-    if row is None or pd.isna(row.exponent):
+    if row is None or pd.isna(row.exponent) or pd.isna(row.low):
         return ""
-    if pd.isna(row.low):
-        return f"{row.exponent:.2f}"
     return f"{row.exponent:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
 
