@@ -20,7 +20,7 @@ class Trained(NamedTuple):
 
 def blank_metrics() -> Metrics:
     """Metrics of a learner that has nothing to say."""
-    nan, zero = jnp.float32(jnp.nan), jnp.int32(0)
+    nan, zero = jnp.asarray(jnp.nan), jnp.int32(0)
     return Metrics(zero, zero, nan, nan)
 
 
@@ -42,9 +42,11 @@ def train(key: jax.Array, algorithm: Algorithm, problem: Problem) -> Trained:
         return (index < limit) & ~state.converged
 
     def advance(loop):
-        index, state, _ = loop
+        index, state, metrics = loop
         step_key = jax.random.fold_in(key, index + 1)
-        state, metrics = algorithm.step(step_key, problem, state)
+        state, found = algorithm.step(step_key, problem, state)
+        # A problem in another precision than the default reports in that of the metrics.
+        metrics = jax.tree.map(lambda new, old: new.astype(old.dtype), found, metrics)
         return index + 1, state, metrics
 
     state = algorithm.init(jax.random.fold_in(key, 0), problem)

@@ -120,7 +120,7 @@ def closed_form(environment: str, algorithm: str, horizon: int, num_demos: int) 
         return None
     if name == "bc":
         return _cloning(cliff, rho, raw, horizon, num_demos)
-    if name == "gail" and raw.get("divergence") == "tv":
+    if name == "gail" and is_tie_broken(raw):
         return _total_variation(cliff, rho, horizon, num_demos)
     return None
 
@@ -219,6 +219,15 @@ def _shared_errors(
         pairs = weights.reshape(-1, 2, 2**bit)
         pairs[:, 0] -= pairs[:, 1]
     return mass * (1.0 if first else wrong), weights
+
+
+def is_tie_broken(raw: Mapping[str, str]) -> bool:
+    """Whether settings of `gail` ask for exact total-variation matching with a small entropy.
+
+    Without entropy the optimum is a set; with much of it, or other players, it is another game.
+    """
+    exact = raw.get("rollouts", "exact") == "exact" and raw.get("inputs", "tsa") == "tsa"
+    return raw.get("divergence") == "tv" and exact and 0 < float(raw.get("entropy", 0)) <= 0.01
 
 
 def _total_variation(cliff: Cliff, rho: np.ndarray, horizon: int, num_demos: int) -> float | None:

@@ -12,7 +12,13 @@ one, demonstrations too few to exhaust its tail (section 1.4), which is checked 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from imitax.bench.closed_forms import BC_DEFAULTS, Cliff, read_cliff, settings_of
+from imitax.bench.closed_forms import (
+    BC_DEFAULTS,
+    Cliff,
+    is_tie_broken,
+    read_cliff,
+    settings_of,
+)
 from imitax.config import SpecError
 from imitax.spec import split
 
@@ -202,7 +208,7 @@ def _dagger(query: Query) -> Prediction | None:
 def _gail(query: Query) -> Prediction | None:
     """Total-variation matching with exact players; the Jensen-Shannon game has no prediction."""
     cliff = query.cliff
-    if query.raw.get("divergence") != "tv" or cliff.terminal or cliff.name == "recoverable-cliff":
+    if not is_tie_broken(query.raw) or cliff.terminal or cliff.name == "recoverable-cliff":
         return None
     if query.axis == "num_demos":
         source = "section 1.5, claims 10 and 11 (Xu et al. 2021, 2022): sqrt(S/N)"

@@ -75,7 +75,8 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
             num_demos: expert episodes, int32; only `initial=rajaraman` depends on it.
             max_horizon: rows of the expert's table, static.
         """
-        mdp, policy = self.instance(key, horizon, num_demos, max_horizon)
+        drawn = self.instance(key, horizon, num_demos, max_horizon)
+        mdp, policy = jax.tree.map(_in_working_precision, drawn)
         return TabularParams(mdp=mdp, expert_policy=policy, max_steps_in_episode=horizon)
 
     def expert(self, params: TabularParams) -> Policy:
@@ -143,6 +144,12 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
     def state_space(self, params: TabularParams | None = None) -> spaces.Dict:
         """State and time."""
         return spaces.Dict({"state": spaces.Discrete(self.num_states)})
+
+
+def _in_working_precision(leaf: jax.Array) -> jax.Array:
+    """Floats in the default precision, float64 with x64 on; integers as they are."""
+    is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
+    return leaf.astype(jnp.result_type(float)) if is_float else leaf
 
 
 def one_hot_policy(labels: jax.Array, num_actions: int) -> jax.Array:
