@@ -13,6 +13,7 @@ import numpy as np
 from gymnax.environments import spaces
 
 from imitax import mdp as exact
+from imitax import sums
 from imitax.algorithm import blank_metrics
 from imitax.config import check_ranges, config, setting
 from imitax.distributions import Categorical, Uniform
@@ -142,7 +143,7 @@ def noisy_expert(env: Any, config: NoisyExpertConfig | None = None) -> Algorithm
         plays = jnp.broadcast_to(plays, shape)
         share = slip_share(config, problem.horizon, jnp.arange(max_horizon)[:, None, None])
         others = (1.0 - plays) / (env.num_actions - 1)
-        slipping = exact.rounded((1.0 - share) * plays) + exact.rounded(share * others)
+        slipping = sums.rounded((1.0 - share) * plays) + sums.rounded(share * others)
         off = plays if config.off_support == "recover" else jax.vmap(staying, (None, 0))(mdp, plays)
         return tabular(jnp.where(visited[..., None], slipping, off))
 

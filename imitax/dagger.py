@@ -25,8 +25,9 @@ from imitax.bc import likelihood_row, pooled
 from imitax.config import SpecError, check_ranges, config, is_concrete, setting
 from imitax.distributions import Distribution, Mixture, inverse_cdf
 from imitax.envs.tabular import TabularFamily
-from imitax.mdp import at, put, rounded
+from imitax.mdp import at, put
 from imitax.policies import Policy, tabular, tabulate
+from imitax.sums import rounded
 from imitax.types import Algorithm, Demand, Problem
 
 

@@ -29,13 +29,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax import game, rollout
+from imitax import game, sampling, sums
 from imitax import mdp as exact
 from imitax.algorithm import blank_metrics
 from imitax.config import SpecError, check_ranges, config, setting
-from imitax.distributions import inverse_cdf
-from imitax.mdp import put, rounded
+from imitax.mdp import put
 from imitax.policies import Policy, tabular
+from imitax.sums import rounded
 from imitax.types import Algorithm, Demand, Problem
 
 TINY = 1e-12
@@ -189,7 +189,7 @@ def gail(env: Any, config: GAILConfig | None = None) -> Algorithm:
 
 def flow_policy(flow: jax.Array, otherwise: jax.Array) -> jax.Array:
     """The policy whose occupancy is `flow`, [T, S, A], and another where it never goes."""
-    total = exact.total(flow)[..., None]
+    total = sums.total(flow)[..., None]
     return jnp.where(total > TINY, flow / jnp.maximum(total, TINY), otherwise)
 
 
@@ -199,7 +199,7 @@ def num_averaged(config: GAILConfig) -> int:
 
 
 def _normalised(logits: jax.Array) -> jax.Array:
-    return logits - exact.log_sum_exp(logits)[..., None]
+    return logits - sums.log_sum_exp(logits)[..., None]
 
 
 def equilibrium_gap(config: GAILConfig, problem: Problem, state: GAILState) -> jax.Array:
@@ -218,13 +218,13 @@ def equilibrium_gap(config: GAILConfig, problem: Problem, state: GAILState) -> j
         best_critic = _total(jnp.abs(expert - learner), horizon)
         best_policy = game.best_return(mdp, mean_critic, horizon)
         known = game.pairing(expert, mean_critic, horizon)
-        return exact.per_step(best_critic - known + best_policy, horizon)
+        return sums.per_step(best_critic - known + best_policy, horizon)
     logit = optimal_logit(expert, learner, config.bound)
     ceiling = _total(_cross_entropy(expert, learner, expert_share(logit)), horizon)
     known = _total(expert * jnp.log(jnp.maximum(mean_critic, TINY)), horizon)
     reward = -jnp.log(jnp.maximum(1.0 - mean_critic, TINY))
     lowest = -game.best_return(mdp, reward, horizon)
-    return exact.per_step(ceiling - known - lowest, horizon)
+    return sums.per_step(ceiling - known - lowest, horizon)
 
 
 def _check(config: GAILConfig) -> None:
@@ -252,7 +252,7 @@ def _pool(config: GAILConfig, flow: jax.Array, horizon: jax.Array) -> jax.Array:
     """What the discriminator sees of a flow: itself, or at every step its mean over steps."""
     if config.inputs == "tsa":
         return flow
-    mean = exact.per_step(game.total_flow(flow, horizon, 1.0), horizon)
+    mean = sums.per_step(game.total_flow(flow, horizon, 1.0), horizon)
     within = (jnp.arange(flow.shape[0]) < horizon)[:, None, None]
     return jnp.where(within, mean, 0.0)
 
@@ -309,10 +309,10 @@ def _improve(config: GAILConfig, problem: Problem, state: GAILState) -> jax.Arra
         if config.player == "mirror-descent":
             value = reward + old / config.rate + exact.expect_next(mdp, later)
             scores = value / temperature
-            normaliser = exact.log_sum_exp(scores)
+            normaliser = sums.log_sum_exp(scores)
             return temperature * normaliser, put(log_policy, time, scores - normaliser[:, None])
         value = reward - rounded(config.entropy * old) + exact.expect_next(mdp, later)
-        now = exact.weighted(jnp.exp(old), value)
+        now = sums.weighted(jnp.exp(old), value)
         slope = state.flow[time] * (value - now[:, None])
         return now, put(log_policy, time, _normalised(old + rounded(config.rate * slope)))
 
@@ -356,43 +356,11 @@ def _respond_at_once(
 def _improve_sampled(key, config: GAILConfig, problem: Problem, log_policy, critic):
     """One policy step from sampled episodes; also their empirical flow.
 
-    Advantages are mean returns-to-go by (t, s, a) less those by (t, s). Mirror descent adds them
-    to the logits (natural gradient); the policy gradient weighs them by the visits.
+    Mirror descent adds the advantages to the logits (natural gradient); the policy gradient weighs
+    them by the visits.
     """
-    mdp, horizon, size = problem.params.mdp, problem.horizon, log_policy.shape[0]
-    cdf = jnp.cumsum(jnp.exp(log_policy), axis=-1)
-
-    def visit(seen, time, state, uniform):
-        action = inverse_cdf(cdf[time, state], uniform[:, 0])
-        return put(seen, time, jnp.stack([state, action])), action
-
-    seen = jnp.zeros((size, 2, config.episodes), jnp.int32)
-    walker = rollout.walkers(mdp)
-    seen = rollout.walk(key, walker, horizon, config.episodes, visit, seen)
-    times = jnp.arange(size)[:, None]
-    within = times < horizon
-    index = (jnp.broadcast_to(times, within.shape), seen[:, 0], seen[:, 1])
     reward = _policy_reward(config, critic) - rounded(config.entropy * log_policy)
-    togo = _returns_to_go(jnp.where(within, reward[index], 0.0), horizon)
-    ones = jnp.broadcast_to(within, togo.shape).astype(reward.dtype)
-    count = jnp.zeros_like(reward).at[index].add(ones)
-    total = jnp.zeros_like(reward).at[index].add(ones * togo)
-    visited = jnp.sum(count, axis=-1, keepdims=True)
-    baseline = jnp.sum(total, axis=-1, keepdims=True) / jnp.maximum(visited, 1.0)
-    advantage = jnp.where(count > 0, total / jnp.maximum(count, 1.0) - baseline, 0.0)
-    flow = count / config.episodes
-    slope = advantage if config.player == "mirror-descent" else flow * advantage
-    return _normalised(log_policy + rounded(config.rate * slope)), flow
-
-
-def _returns_to_go(rewards: jax.Array, horizon: jax.Array) -> jax.Array:
-    """Sums of rewards [T, B] from each step on, in the order of time from the last step back."""
-
-    def backward(i, carry):
-        time = horizon - 1 - i
-        later, rows = carry
-        total = later + rewards[time]
-        return total, put(rows, time, total)
-
-    start = (jnp.zeros(rewards.shape[1], rewards.dtype), jnp.zeros_like(rewards))
-    return jax.lax.fori_loop(0, horizon, backward, start)[1]
+    seen = sampling.sample(key, problem, log_policy, reward, config.episodes)
+    natural = config.player == "mirror-descent"
+    slope = seen.advantage if natural else seen.flow * seen.advantage
+    return _normalised(log_policy + rounded(config.rate * slope)), seen.flow

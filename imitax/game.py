@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax import mdp as exact
+from imitax import sums
 from imitax.mdp import TabularMDP
 from imitax.types import Demonstrations
 
@@ -32,7 +33,7 @@ def total_flow(flow: jax.Array, horizon: jax.Array, discount: jax.Array | float)
 
     def body(time, carry):
         weight, total = carry
-        return weight * discount, total + exact.rounded(weight * flow[time])
+        return weight * discount, total + sums.rounded(weight * flow[time])
 
     start = (jnp.ones((), flow.dtype), jnp.zeros(flow.shape[1:], flow.dtype))
     return jax.lax.fori_loop(0, horizon, body, start)[1]
@@ -46,7 +47,7 @@ def visits(
     def forward(time, carry):
         distribution, weight, total = carry
         flow = distribution[:, None] * jnp.exp(log_policy[time])
-        return exact.push(mdp, flow), weight * discount, total + exact.rounded(weight * flow)
+        return exact.push(mdp, flow), weight * discount, total + sums.rounded(weight * flow)
 
     dtype = mdp.transition.dtype
     start = (mdp.initial, jnp.ones((), dtype), jnp.zeros(log_policy.shape[1:], dtype))
@@ -58,21 +59,21 @@ def moments(features: jax.Array | None, total: jax.Array) -> jax.Array:
     if features is None:
         return total
     columns = features.reshape(-1, features.shape[-1]).T
-    return exact.weighted(columns, total.ravel())
+    return sums.weighted(columns, total.ravel())
 
 
 def linear_reward(features: jax.Array | None, weights: jax.Array) -> jax.Array:
     """The reward [S, A] of weights [F], or of weights [S, A] without features."""
     if features is None:
         return weights
-    return exact.weighted(features, weights)
+    return sums.weighted(features, weights)
 
 
 def pairing(flow: jax.Array, reward: jax.Array, horizon: jax.Array) -> jax.Array:
     """Sum over t < horizon, s, a of flow times reward; flow [T, S, A], reward [T, S, A]."""
 
     def body(time, total):
-        return total + exact.weighted(flow[time].ravel(), reward[time].ravel())
+        return total + sums.weighted(flow[time].ravel(), reward[time].ravel())
 
     return jax.lax.fori_loop(0, horizon, body, jnp.zeros((), flow.dtype))
 
@@ -80,4 +81,4 @@ def pairing(flow: jax.Array, reward: jax.Array, horizon: jax.Array) -> jax.Array
 def best_return(mdp: TabularMDP, reward: jax.Array, horizon: jax.Array) -> jax.Array:
     """Largest return any policy gets from a reward [T, S, A]."""
     plan = exact.optimal_plan(mdp, horizon, reward.shape[0], reward=reward)
-    return exact.weighted(mdp.initial, plan.value[0])
+    return sums.weighted(mdp.initial, plan.value[0])

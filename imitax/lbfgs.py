@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.mdp import rounded, weighted
+from imitax.sums import rounded, weighted
 
 MEMORY = 10
 """Steps remembered."""

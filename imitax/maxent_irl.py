@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax import game, lbfgs
+from imitax import game, lbfgs, sums
 from imitax import mdp as exact
 from imitax.algorithm import blank_metrics
 from imitax.config import check_ranges, config, setting
@@ -86,13 +86,13 @@ def likelihood(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> Like
     total = game.visits(mdp, plan.log_policy, horizon, config.discount)
     gap = game.moments(features, total) - expert
     penalty = config.l2 / jnp.maximum(problem.num_demos, 1)
-    soft_value = exact.weighted(mdp.initial, plan.value[0])
-    fit = exact.per_step(_dot(theta, expert), horizon)
-    prior = exact.rounded(0.5 * penalty * _dot(theta, theta))
-    soft_value = exact.per_step(soft_value, horizon)
+    soft_value = sums.weighted(mdp.initial, plan.value[0])
+    fit = sums.per_step(_dot(theta, expert), horizon)
+    prior = sums.rounded(0.5 * penalty * _dot(theta, theta))
+    soft_value = sums.per_step(soft_value, horizon)
     magnitude = 1.0 + jnp.abs(soft_value) + jnp.abs(fit) + prior
-    norm = exact.per_step(jnp.sqrt(_dot(gap, gap)), horizon)
-    slope = exact.per_step(gap, horizon) + exact.rounded(penalty * theta)
+    norm = sums.per_step(jnp.sqrt(_dot(gap, gap)), horizon)
+    slope = sums.per_step(gap, horizon) + sums.rounded(penalty * theta)
     return Likelihood(soft_value - fit + prior, slope, norm, magnitude)
 
 
@@ -161,7 +161,7 @@ def _plan(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> exact.Sof
 
 
 def _dot(left: jax.Array, right: jax.Array) -> jax.Array:
-    return exact.weighted(left.ravel(), right.ravel())
+    return sums.weighted(left.ravel(), right.ravel())
 
 
 def _is_flat(here: Likelihood, config: MaxEntConfig) -> jax.Array:
@@ -171,9 +171,9 @@ def _is_flat(here: Likelihood, config: MaxEntConfig) -> jax.Array:
 def _is_better(state: MaxEntState, there: Likelihood) -> jax.Array:
     """Armijo, with room for rounding once the value no longer resolves the decrease."""
     predicted = state.step_size * _dot(state.here.gradient, state.direction)
-    wanted = exact.rounded(SUFFICIENT * predicted)
+    wanted = sums.rounded(SUFFICIENT * predicted)
     rounding = 4.0 * jnp.finfo(there.value.dtype).eps * there.magnitude
-    return there.value <= state.here.value - wanted + exact.rounded(rounding)
+    return there.value <= state.here.value - wanted + sums.rounded(rounding)
 
 
 def _direction(memory: lbfgs.Memory, here: Likelihood) -> jax.Array:

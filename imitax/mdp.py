@@ -6,10 +6,9 @@ Conventions: an episode has `horizon` actions and as many rewards; the return is
 
 with f the final reward. Tables over time have `max_horizon` rows (static); rows at and after
 `horizon` (traced) are zero. Loops run `horizon` times, so a short horizon costs a short time.
-Sums over states and actions are written out pairwise in a fixed order, so that on a CPU a seed's
-results are the same bits in every batch; a matrix product would take another kernel for another
-batch. Beyond `UNROLLED` successors they are matrix products, at highest precision: an accelerator's
-reduced default would spoil an exact result.
+Sums over states and actions are written out (`imitax.sums`), so that on a CPU a seed's results are
+the same bits in every batch. Beyond `UNROLLED` successors they are matrix products, at highest
+precision: an accelerator's reduced default would spoil an exact result.
 """
 
 from typing import NamedTuple
@@ -19,8 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from imitax.config import is_concrete
+from imitax.sums import HIGHEST, add_up, log_sum_exp, rounded, total, weighted
 
-HIGHEST = jax.lax.Precision.HIGHEST
 UNROLLED = 40
 """Largest number of successors whose sum is written out; beyond it, a matrix product."""
 
@@ -58,51 +57,6 @@ class SoftPlan(NamedTuple):
     """[T, S, A]."""
     value: jax.Array
     """[T, S] soft value, in the reward's units."""
-
-
-def rounded(product: jax.Array) -> jax.Array:
-    """A product that is rounded before it is added to something.
-
-    A compiler may fuse a multiplication into the addition behind it, or not, depending on how it
-    vectorised the loop, and so on the size of the batch. It does not reach across a clamp (to both
-    sides: of a square it would drop the lower one). With this, results of a seed are the same bits
-    in every batch.
-    """
-    largest = jnp.finfo(product.dtype).max
-    return jnp.minimum(jnp.maximum(product, -largest), largest)
-
-
-def per_step(value: jax.Array, horizon: jax.Array) -> jax.Array:
-    """A sum over time divided by the horizon.
-
-    Written as a product: compilers turn a division by one number for many values into it anyway,
-    but not where there is a single value.
-    """
-    return rounded(value * (1.0 / horizon))
-
-
-def add_up(terms: list[jax.Array]) -> jax.Array:
-    """Sum of equal shapes, added pairwise in a fixed order; see `rounded`."""
-    while len(terms) > 1:
-        pairs = zip(terms[::2], terms[1::2], strict=False)
-        rest = terms[-1:] if len(terms) % 2 else []
-        terms = [left + right for left, right in pairs] + rest
-    return terms[0]
-
-
-def total(values: jax.Array) -> jax.Array:
-    """Sum over the last axis, halved again and again: the order does not depend on the batch."""
-    while values.shape[-1] > 1:
-        half = values.shape[-1] // 2
-        folded = values[..., :half] + values[..., half : 2 * half]
-        odd = values[..., 2 * half :]
-        values = jnp.concatenate([folded, odd], axis=-1) if odd.shape[-1] else folded
-    return values[..., 0]
-
-
-def weighted(weights: jax.Array, values: jax.Array) -> jax.Array:
-    """Inner product over the last axis, [..., K] x [..., K] -> [...], in a fixed order."""
-    return total(rounded(weights * values))
 
 
 def expect_next(mdp: TabularMDP, value: jax.Array) -> jax.Array:
@@ -151,13 +105,6 @@ def at(table: jax.Array, time: jax.Array) -> jax.Array:
 def put(table: jax.Array, time: jax.Array, row: jax.Array) -> jax.Array:
     """The table with one row replaced; a slice update, which loops do in place."""
     return jax.lax.dynamic_update_index_in_dim(table, row, time, 0)
-
-
-def log_sum_exp(values: jax.Array) -> jax.Array:
-    """Log of the sum of exponentials over the last axis, stable."""
-    top = jnp.max(values, axis=-1)
-    scaled = jnp.exp(values - top[..., None])
-    return top + jnp.log(total(scaled))
 
 
 def num_actions(mdp: TabularMDP) -> int:

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from imitax.distributions import inverse_cdf
-from imitax.mdp import HIGHEST, TabularMDP, at, put
+from imitax.mdp import TabularMDP, at, put
 from imitax.policies import Policy
+from imitax.sums import HIGHEST
 
 BLOCK = 32
 """Episodes drawn together; a constant, since the meaning of a seed depends on it."""

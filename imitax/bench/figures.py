@@ -30,8 +30,13 @@ _RC: Any = {"svg.hashsalt": "imitax", "font.size": 9.0}
 
 
 def overview(curves: Sequence[Curve], style: Style) -> Figure:
-    """One row of two panels per environment, each with the fixed value that has most points."""
-    environments = list(dict.fromkeys(curve.environment for curve in curves))
+    """One row of two panels per environment, each with the fixed value that has most points.
+
+    Environments in which every mean regret is zero have no row, unless there is no other.
+    """
+    everywhere = dict.fromkeys(curve.environment for curve in curves)
+    drawn = dict.fromkeys(curve.environment for curve in curves if curve.positive.any())
+    environments = list(drawn or everywhere)
     rows = []
     for environment in environments:
         own = [curve for curve in curves if curve.environment == environment]

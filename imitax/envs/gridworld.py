@@ -20,8 +20,9 @@ import numpy as np
 from imitax.config import SpecError, config, setting
 from imitax.envs.tabular import TabularFamily
 from imitax.experts import planned
-from imitax.mdp import HIGHEST, TabularMDP
+from imitax.mdp import TabularMDP
 from imitax.spec import show
+from imitax.sums import HIGHEST
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 DIAGONALS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
