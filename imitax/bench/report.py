@@ -222,9 +222,7 @@ def _draw(
     style = figures.styles(rows["algorithm"].unique().tolist())
     if all_curves:
         figures.save(figures.overview(all_curves, style), folder / "overview")
-        images.append(
-            ("Regret, all environments in which any is above zero", "figures/overview.png")
-        )
+        images.append(("Regret, where any is above zero", "figures/overview.png"))
     for environment in dict.fromkeys(curve.environment for curve in all_curves):
         own = [curve for curve in all_curves if curve.environment == environment]
         stem = f"regret-{slug(environment)}"
