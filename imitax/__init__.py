@@ -21,6 +21,18 @@ from imitax.mdp import TabularMDP
 from imitax.policies import Policy, tabulate
 from imitax.pose import Instance, pose
 from imitax.regret import Outcome, evaluate, regret
+from imitax.sampled_games import (
+    AIRLConfig,
+    FEMConfig,
+    GTALConfig,
+    NetworkGAILConfig,
+    NetworkMaxEntConfig,
+    WAILConfig,
+    airl,
+    fem,
+    gtal,
+    wail,
+)
 from imitax.types import Algorithm, Capacity, Demand, Demonstrations, Metrics, Problem, Transition
 
 __version__ = "0.1.0"
@@ -28,16 +40,21 @@ __version__ = "0.1.0"
 __all__ = [
     "ALGORITHMS",
     "ENVIRONMENTS",
+    "AIRLConfig",
     "Algorithm",
     "Capacity",
     "Demand",
     "Demonstrations",
+    "FEMConfig",
     "GAILConfig",
+    "GTALConfig",
     "Instance",
     "MaxEntConfig",
     "Metrics",
     "NetworkBCConfig",
     "NetworkDaggerConfig",
+    "NetworkGAILConfig",
+    "NetworkMaxEntConfig",
     "NoisyExpertConfig",
     "NotApplicable",
     "Outcome",
@@ -49,13 +66,17 @@ __all__ = [
     "TabularMDP",
     "Trained",
     "Transition",
+    "WAILConfig",
+    "airl",
     "algorithm",
     "bc",
     "dagger",
     "environment",
     "evaluate",
     "expert",
+    "fem",
     "gail",
+    "gtal",
     "make",
     "maxent_irl",
     "noisy_expert",
@@ -64,4 +85,5 @@ __all__ = [
     "regret",
     "tabulate",
     "train",
+    "wail",
 ]

@@ -53,8 +53,8 @@ class Scaling(NamedTuple):
     """Positive."""
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Scaled inputs, cut at ten deviations."""
-        return jnp.clip((inputs - self.mean) / self.scale, -10.0, 10.0)
+        """Scaled inputs."""
+        return (inputs - self.mean) / self.scale
 
 
 class Weights(NamedTuple):

@@ -18,6 +18,18 @@ from imitax.envs import chains, cliffs, gridworld, gymnax_ids, lane, random_mdp,
 from imitax.envs.tabular import TabularFamily
 from imitax.gail import GAILConfig, gail
 from imitax.maxent_irl import MaxEntConfig, maxent_irl
+from imitax.sampled_games import (
+    AIRLConfig,
+    FEMConfig,
+    GTALConfig,
+    NetworkGAILConfig,
+    NetworkMaxEntConfig,
+    WAILConfig,
+    airl,
+    fem,
+    gtal,
+    wail,
+)
 from imitax.types import Algorithm
 
 ENVIRONMENTS: dict[str, tuple[Callable[..., Any], type]] = {
@@ -51,8 +63,12 @@ _TABLE_ONLY = "defined here for tabular environments only"
 ALGORITHMS: dict[str, Entry] = {
     "bc": Entry(bc, TabularBCConfig, NetworkBCConfig),
     "dagger": Entry(dagger, TabularDaggerConfig, NetworkDaggerConfig),
-    "maxent-irl": Entry(maxent_irl, MaxEntConfig, None, _TABLE_ONLY),
-    "gail": Entry(gail, GAILConfig, None, _TABLE_ONLY),
+    "maxent-irl": Entry(maxent_irl, MaxEntConfig, NetworkMaxEntConfig),
+    "gail": Entry(gail, GAILConfig, NetworkGAILConfig),
+    "fem": Entry(fem, None, FEMConfig),
+    "gtal": Entry(gtal, None, GTALConfig),
+    "wail": Entry(wail, None, WAILConfig),
+    "airl": Entry(airl, None, AIRLConfig),
     "expert": Entry(controls.expert, None, controls.ControlConfig),
     "random": Entry(controls.random, None, controls.ControlConfig),
     "noisy-expert": Entry(controls.noisy_expert, controls.NoisyExpertConfig, None, _TABLE_ONLY),

@@ -33,8 +33,10 @@ from imitax import game, sampling, sums
 from imitax import mdp as exact
 from imitax.algorithm import blank_metrics
 from imitax.config import SpecError, check_ranges, config, setting
+from imitax.envs.tabular import TabularFamily
 from imitax.mdp import put
 from imitax.policies import Policy, tabular
+from imitax.sampled_games import NetworkGAILConfig, network_gail
 from imitax.sums import rounded
 from imitax.types import Algorithm, Demand, Problem
 
@@ -134,21 +136,28 @@ def discriminator_step(
     return jnp.clip(moved, -config.bound, config.bound)
 
 
-def gail(env: Any, config: GAILConfig | None = None) -> Algorithm:
-    """GAIL on a tabular environment.
+def gail(env: Any, config: GAILConfig | NetworkGAILConfig | None = None) -> Algorithm:
+    """GAIL: exact players or sampled occupancies in a table, networks and PPO elsewhere.
 
     Args:
-        env: a tabular family, from `imitax.make`.
-        config: settings.
+        env: an environment family, from `imitax.make`.
+        config: which representation, and its settings; by default a table where the environment
+            is tabular, networks elsewhere.
 
     Returns:
-        An `Algorithm`. With rollouts=exact it reads the dynamics; with rollouts=sampled it only
-        walks in them, and the dynamics serve the reported equilibrium gap alone.
+        An `Algorithm`. In a table with rollouts=exact it reads the dynamics; with
+        rollouts=sampled it only walks in them, and the dynamics serve the reported equilibrium
+        gap alone. With networks it steps the environment.
 
     Raises:
         SpecError: a setting out of range or without meaning beside another.
     """
-    config = config or GAILConfig()
+    if config is None:
+        config = GAILConfig() if isinstance(env, TabularFamily) else NetworkGAILConfig()
+    return _tabular(env, config) if isinstance(config, GAILConfig) else network_gail(env, config)
+
+
+def _tabular(env: Any, config: GAILConfig) -> Algorithm:
     check_ranges(config, "gail")
     _check(config)
     num_steps = config.num_steps

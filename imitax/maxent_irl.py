@@ -26,7 +26,9 @@ from imitax import game, lbfgs, sums
 from imitax import mdp as exact
 from imitax.algorithm import blank_metrics
 from imitax.config import check_ranges, config, setting
+from imitax.envs.tabular import TabularFamily
 from imitax.policies import Policy, tabular
+from imitax.sampled_games import NetworkMaxEntConfig, network_maxent
 from imitax.types import Algorithm, Demand, Problem
 
 SUFFICIENT = 1e-4
@@ -96,23 +98,31 @@ def likelihood(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> Like
     return Likelihood(soft_value - fit + prior, slope, norm, magnitude)
 
 
-def maxent_irl(env: Any, config: MaxEntConfig | None = None) -> Algorithm:
-    """MaxEnt IRL on a tabular environment.
+def maxent_irl(env: Any, config: MaxEntConfig | NetworkMaxEntConfig | None = None) -> Algorithm:
+    """MaxEnt IRL: with known dynamics in a table, from samples with networks elsewhere.
 
     Args:
-        env: a tabular family, from `imitax.make`.
-        config: settings.
+        env: an environment family, from `imitax.make`.
+        config: which representation, and its settings; by default a table where the environment
+            is tabular, networks elsewhere.
 
     Returns:
-        An `Algorithm` with a recovered reward, [S, A]. It reads the true dynamics.
+        An `Algorithm`. In a table it reads the true dynamics and recovers a reward, [S, A]; with
+        networks it steps the environment, and `retrain_rounds` trains a fresh policy on the
+        recovered reward.
 
     Raises:
-        SpecError: a setting out of range.
+        SpecError: a setting out of range or without meaning here.
     """
-    config = config or MaxEntConfig()
+    if config is None:
+        config = MaxEntConfig() if isinstance(env, TabularFamily) else NetworkMaxEntConfig()
+    if isinstance(config, NetworkMaxEntConfig):
+        return network_maxent(env, config)
     check_ranges(config, "maxent-irl")
-    del env
+    return _tabular(config)
 
+
+def _tabular(config: MaxEntConfig) -> Algorithm:
     def init(key, problem: Problem):
         del key
         features = _features(problem, config)

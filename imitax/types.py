@@ -54,6 +54,12 @@ class Demonstrations(NamedTuple):
             raise ValueError("a table learns from counts: pose the problem with its demand")
         return self.counts
 
+    def require_episodes(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Observations, actions and lengths; `ValueError` where posed without episodes."""
+        if self.obs is None or self.action is None or self.length is None:
+            raise ValueError("a network learns from episodes: pose the problem with its demand")
+        return self.obs, self.action, self.length
+
 
 class Demand(NamedTuple):
     """Which demonstrations an algorithm reads. Static."""

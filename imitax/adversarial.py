@@ -1,0 +1,267 @@
+"""The imitation game from samples: any reward player against PPO.
+
+Each round the policy acts for `num_envs * rollout` steps, the reward player answers with some
+gradient steps on pairs of both sides, and the policy improves by PPO on the reward it now has.
+Nothing reads the environment's own reward.
+
+Observations are scaled by fixed statistics: mean and deviation of the demonstrations and of one
+round of the untrained policy, half and half. With `warm_start` the policy first clones the
+demonstrations for that many gradient steps. With `absorbing`, an end that is not the time limit is
+followed by an absorbing state up to the horizon, whose reward is learned too (Kostrikov et al.
+2019): its discounted sum is added to the last reward, and it enters the reward player's samples
+with the weight of the steps it lasts.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from imitax import actor_critic, ppo, supervised
+from imitax.actor_critic import Actor, Scaling
+from imitax.algorithm import blank_metrics
+from imitax.config import config, setting
+from imitax.pairs import Expert, Pairs, after_end, all_pairs, expert_pairs, share_after_end
+from imitax.policies import Policy
+from imitax.ppo import PPOSettings, Rollout
+from imitax.types import Algorithm, Demand, Problem
+
+SMALLEST_DEVIATION = 1e-6
+"""Coordinates that vary less are not scaled."""
+CLONING_RATE = 1e-3
+"""Adam step size of the warm start."""
+
+
+@config
+class GameSettings(PPOSettings):
+    """What every sampled game has."""
+
+    policy: str = setting("auto", "representation", choices=("auto", "mlp"))
+    rounds: int = setting(146, "rounds; 146 of 16 times 128 steps are 299008", low=1)
+    policy_updates: int = setting(1, "policy updates, each on its own rollout, per round", low=1)
+    retrain_rounds: int = setting(
+        0, "rounds of a fresh policy on the final reward, which is then returned", low=0
+    )
+    warm_start: int = setting(0, "gradient steps of cloning before the first round", low=0)
+    absorbing: bool = setting(False, "whether what follows an end has a learned reward")
+    act: str = setting("mode", "how the trained policy acts", choices=("mode", "sample"))
+
+
+class RewardPlayer(NamedTuple):
+    """How the reward is played; pure functions for one seed."""
+
+    start: Callable[[jax.Array, Actor, Expert], Any]
+    """`start(key, actor, expert) -> state`."""
+    respond: Callable[[jax.Array, Actor, Any, Any, Expert, Rollout, jax.Array], Any]
+    """`respond(key, actor, weights, state, expert, rollout, absorbed) -> state`: an answer to the
+    rollout of the policy with these weights; `absorbed` as in `Expert`."""
+    reward: Callable[[Any, Actor, Pairs], jax.Array]
+    """`reward(state, actor, pairs) -> [B]`, what the policy player earns."""
+    recovered: Callable[[Any, Actor, Pairs], jax.Array]
+    """`recovered(state, actor, pairs) -> [B]`, the reward a fresh policy is trained on."""
+    successive: bool = False
+    """Whether it reads the observation after a demonstrated step."""
+
+
+class GameState(NamedTuple):
+    """Both players."""
+
+    player: ppo.Player
+    critic: Any
+    expert: Expert
+    round: jax.Array
+    """Rounds played, int32."""
+    converged: jax.Array
+
+
+def game(
+    env: Any, settings: GameSettings, rewards: RewardPlayer, temperature: jax.Array | float = 0.0
+) -> Algorithm:
+    """A sampled game as an algorithm.
+
+    Args:
+        env: an environment family.
+        settings: of the game and of PPO.
+        rewards: the reward player.
+        temperature: the policy earns r - temperature log pi, in nats.
+
+    Returns:
+        An `Algorithm`; each of its steps is a round.
+    """
+    rules = Rules(env, actor_critic.actor(env, settings.hidden, settings.act), settings, rewards)
+    per_update = settings.num_envs * settings.rollout
+    is_scaled = int(_scales(rules.actor))
+
+    def init(key, problem: Problem):
+        keys = jax.random.split(key, 3)
+        player, expert = _begin(keys[0], rules, problem)
+        player = warm(keys[1], rules.actor, settings, player, expert)
+        critic = rewards.start(keys[2], rules.actor, expert)
+        return GameState(player, critic, expert, jnp.int32(0), jnp.bool_(False))
+
+    def step(key, problem: Problem, state: GameState):
+        state = _round(key, rules, temperature, problem, state)
+        updates = state.round * settings.policy_updates + is_scaled
+        metrics = blank_metrics()._replace(
+            expert_labels=state.expert.size, environment_steps=updates * per_update
+        )
+        return state, metrics
+
+    def policy(problem: Problem, state: GameState) -> Policy:
+        del problem
+        return rules.actor.as_policy(state.player.weights, state.player.scaling)
+
+    num_steps, demand = settings.rounds + settings.retrain_rounds, Demand("episodes")
+    return Algorithm(init, step, policy, lambda _: jnp.int32(num_steps), demand, False)
+
+
+class Rules(NamedTuple):
+    """What stays the same during a game."""
+
+    env: Any
+    actor: Actor
+    settings: Any
+    rewards: RewardPlayer
+
+
+def _scales(actor: Actor) -> bool:
+    """Whether observations are scaled: vectors are, images and one-hot states are not."""
+    return not actor.policy.image and actor.num_states is None
+
+
+def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
+    """A fresh player and the demonstrations, both scaled by the statistics of a first round."""
+    env, actor, settings, rewards = rules
+    start_key, roll_key = jax.random.split(key)
+    shown = problem.demonstrations
+    obs, _, length = shown.require_episodes()
+    rows = problem.capacity.num_demos * problem.capacity.horizon
+    if rewards.successive:
+        shown = shown._replace(length=jnp.maximum(length - 1, 0))
+    data = supervised.dataset(shown, rows)
+    inputs = actor.encode(data.obs)
+    one = jnp.ones(inputs.shape[1:])
+    player = ppo.start(start_key, actor, settings, env, problem.params, Scaling(0.0 * one, one))
+    if _scales(actor):
+        where = (env, problem.params, problem.horizon)
+        _, first = ppo.collect(roll_key, actor, settings, *where, player)
+        seen = first.inputs.reshape(-1, *inputs.shape[1:])
+        player = player._replace(scaling=scaling_of(inputs, data.size, seen))
+    later = None
+    if rewards.successive:
+        after = shown._replace(obs=jnp.roll(obs, -1, axis=1))
+        later = player.scaling(actor.encode(supervised.dataset(after, rows).obs))
+    absorbed = (
+        share_after_end(env, problem.horizon, length) if settings.absorbing else jnp.float32(0.0)
+    )
+    expert = (player.scaling(inputs), actor.read(data.action), later, data.size, absorbed)
+    return player, Expert(*expert)
+
+
+def scaling_of(shown: jax.Array, size: jax.Array, seen: jax.Array) -> Scaling:
+    """Mean and deviation of two sets of inputs, each with half the weight.
+
+    Args:
+        shown: [M, D], of which the first `size` rows count.
+        size: int32.
+        seen: [n, D].
+    """
+    valid = (jnp.arange(len(shown)) < size)[:, None]
+    count = jnp.maximum(size, 1)
+    mean = 0.5 * (jnp.sum(jnp.where(valid, shown, 0.0), axis=0) / count + jnp.mean(seen, axis=0))
+    squares = jnp.sum(jnp.where(valid, (shown - mean) ** 2, 0.0), axis=0) / count
+    deviation = jnp.sqrt(0.5 * (squares + jnp.mean((seen - mean) ** 2, axis=0)))
+    return Scaling(mean, jnp.where(deviation > SMALLEST_DEVIATION, deviation, 1.0))
+
+
+def warm(
+    key: jax.Array, actor: Actor, settings: Any, player: ppo.Player, expert: Expert
+) -> ppo.Player:
+    """Clone the demonstrations: maximum likelihood, the spread of a continuous policy kept."""
+    if settings.warm_start == 0:
+        return player
+    optimiser = optax.adam(CLONING_RATE)
+
+    def negative_likelihood(weights, shown: Pairs):
+        fixed = weights._replace(log_scale=jax.lax.stop_gradient(weights.log_scale))
+        return -jnp.mean(actor.log_prob(actor.outputs(fixed, shown.inputs), shown.action))
+
+    def descend(index, carry):
+        weights, moments = carry
+        uniform = jax.random.uniform(jax.random.fold_in(key, index), (settings.batch_size,))
+        shown = expert_pairs(expert, uniform, jnp.ones_like(uniform))
+        gradient = jax.grad(negative_likelihood)(weights, shown)
+        move, moments = optimiser.update(gradient, moments)
+        return optax.apply_updates(weights, move), moments
+
+    start = (player.weights, optimiser.init(player.weights))
+    weights, _ = jax.lax.fori_loop(0, settings.warm_start, descend, start)
+    return player._replace(weights=weights)
+
+
+def _round(key, rules: Rules, temperature, problem: Problem, state: GameState) -> GameState:
+    """One round; after `rounds` of them the reward rests and a fresh policy learns from it."""
+    keys = jax.random.split(key, rules.settings.policy_updates + 1)
+    is_first = state.round == rules.settings.rounds
+    if rules.settings.retrain_rounds:
+        fresh = _fresh(keys[0], rules, problem, state.player)
+        player = jax.tree.map(lambda x, y: jnp.where(is_first, x, y), fresh, state.player)
+        state = state._replace(player=player)
+    state = _update(keys[1], rules, temperature, problem, state, answers=True)
+    for update_key in keys[2:]:
+        state = _update(update_key, rules, temperature, problem, state, answers=False)
+    return state._replace(round=state.round + 1)
+
+
+def _fresh(key, rules: Rules, problem: Problem, player: ppo.Player) -> ppo.Player:
+    where = (rules.actor, rules.settings, rules.env, problem.params)
+    return ppo.start(key, *where, player.scaling)
+
+
+def _update(key, rules: Rules, temperature, problem, state: GameState, *, answers: bool):
+    """Act, let the reward player answer, and improve."""
+    env, actor, settings, rewards = rules
+    keys = jax.random.split(key, 3)
+    where = (env, problem.params, problem.horizon)
+    player, rollout = ppo.collect(keys[0], actor, settings, *where, state.player)
+    left = jnp.where(rollout.terminated, problem.horizon - rollout.time - 1, 0)
+    absorbed = jnp.sum(left) / (jnp.sum(left) + left.size) if settings.absorbing else 0.0
+    critic, expert = state.critic, state.expert
+    is_over = state.round >= settings.rounds
+    if answers:
+        players = (actor, player.weights, critic, expert, rollout, jnp.float32(absorbed))
+        answer = rewards.respond(keys[1], *players)
+        critic = jax.tree.map(lambda x, y: jnp.where(is_over, x, y), critic, answer)
+    earned = functools.partial(_earned, rules, critic, rollout, left)
+    reward = earned(rewards.reward)
+    if settings.retrain_rounds:
+        reward = jnp.where(is_over, earned(rewards.recovered), reward)
+    reward -= temperature * rollout.log_prob
+    share = jnp.where(
+        is_over,
+        1.0 - (state.round - settings.rounds) / max(settings.retrain_rounds, 1),
+        1.0 - state.round / max(settings.rounds, 1),
+    )
+    player = ppo.improve(keys[2], actor, settings, player, rollout, reward, share)
+    return state._replace(player=player, critic=critic)
+
+
+def _earned(rules: Rules, critic, rollout: Rollout, left: jax.Array, kind: Callable) -> jax.Array:
+    """Rewards of a rollout, [T, B], with those of the states after its ends."""
+    seen = all_pairs(rollout)
+    reward = kind(critic, rules.actor, seen).reshape(rollout.reward.shape)
+    if not rules.settings.absorbing:
+        return reward
+    one = jax.tree.map(lambda rows: rows[:1], seen)
+    end = after_end(one._replace(absorbed=jnp.ones(1, bool)))
+    return reward + annuity(rules.settings.discount, left) * kind(critic, rules.actor, end)[0]
+
+
+def annuity(discount: jax.Array | float, steps: jax.Array) -> jax.Array:
+    """Discount + discount^2 + ... over so many steps."""
+    near_one = jnp.abs(1.0 - discount) < 1e-6
+    rest = jnp.where(near_one, 1.0, 1.0 - discount)
+    return jnp.where(near_one, steps, discount * (1.0 - discount**steps) / rest)

@@ -1,0 +1,102 @@
+"""The reward player of AIRL: a reward g plus shaping by a potential h (Fu, Luo and Levine 2018).
+
+    f(s, a, s') = g(s, a) + discount (1 - terminated) h(s') - h(s)
+    D = exp(f) / (exp(f) + pi(a|s)),  so the logit is f - log pi(a|s)
+
+The policy earns the logit, log D - log(1 - D). What is recovered is g, which with `inputs=state`
+is a function of the state alone and then free of the shaping (their theorem 5.1).
+"""
+
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from imitax import actor_critic, critics
+from imitax.actor_critic import Actor, Net
+from imitax.adversarial import RewardPlayer
+from imitax.critics import Critic
+from imitax.pairs import Pairs, draw_pairs, expert_pairs
+
+
+class Shaped(NamedTuple):
+    """Weights of both networks, and Adam's moments."""
+
+    reward: Any
+    potential: Any
+    moments: Any
+
+
+def shaped_player(env: Any, settings: Any) -> RewardPlayer:
+    """The reward player of AIRL.
+
+    Args:
+        env: an environment family.
+        settings: an `AIRLConfig`.
+    """
+    actor = actor_critic.actor(env, settings.hidden)
+    critic = critics.critic(actor, settings, "jensen-shannon", absorbing=settings.absorbing)
+    potential = Net(settings.discriminator_hidden, 1, actor.policy.image)
+
+    def start(key, actor: Actor, expert):
+        pairs = expert_pairs(expert, jnp.zeros(2), jnp.ones(2))
+        reward_key, potential_key = jax.random.split(key)
+        params = critics.start(reward_key, critic, pairs).params
+        shaping = potential.init(potential_key, pairs.inputs)
+        return Shaped(params, shaping, optax.scale_by_adam().init((params, shaping)))
+
+    def respond(key, actor: Actor, weights, state: Shaped, expert, rollout, absorbed):
+        def one(state, key):
+            draw_key, mix_key = jax.random.split(key)
+            real, fake = draw_pairs(draw_key, settings, expert, rollout, absorbed)
+            own = actor.log_prob(actor.outputs(weights, real.inputs), real.action)
+            real = real._replace(log_prob=jax.lax.stop_gradient(own))
+            mix = jax.random.uniform(mix_key, (len(real.inputs),))
+            slope = jax.grad(lambda nets: loss(critic, potential, settings, nets, real, fake, mix))(
+                state[:2]
+            )
+            move, moments = optax.scale_by_adam().update(slope, state.moments)
+            rate = settings.discriminator_rate
+            nets = jax.tree.map(lambda x, y: x - rate * y, state[:2], move)
+            return Shaped(nets[0], nets[1], moments), None
+
+        return jax.lax.scan(one, state, jax.random.split(key, settings.discriminator_steps))[0]
+
+    def reward(state: Shaped, actor: Actor, pairs: Pairs):
+        return logit(critic, potential, settings.discount, state[:2], pairs)
+
+    def recovered(state: Shaped, actor: Actor, pairs: Pairs):
+        return critics.evaluate(critic, state.reward, *critics.points(critic, pairs))
+
+    return RewardPlayer(start, respond, reward, recovered, successive=True)
+
+
+def logit(critic: Critic, potential: Net, discount, nets, pairs: Pairs) -> jax.Array:
+    """The logit f - log pi of pairs, [B]; see the head of the file.
+
+    Args:
+        critic: static, for g.
+        potential: static, for h.
+        discount: of the game.
+        nets: weights of g and h.
+        pairs: with all their fields.
+    """
+    reward = critics.evaluate(critic, nets[0], *critics.points(critic, pairs))
+    here, later = (
+        cast(jax.Array, potential.apply(nets[1], inputs))[..., 0]
+        for inputs in (pairs.inputs, pairs.next_inputs)
+    )
+    if pairs.terminated is None or pairs.log_prob is None:
+        raise ValueError("AIRL reads whether a step ended the episode, and its log-probability")
+    shaping = discount * jnp.where(pairs.terminated, 0.0, later) - here
+    return reward + jnp.where(pairs.absorbed > 0, 0.0, shaping - pairs.log_prob)
+
+
+def loss(critic, potential, settings, nets, real: Pairs, fake: Pairs, mix) -> jax.Array:
+    """Cross-entropy of the logit, and the gradient penalty on g."""
+    outputs = [logit(critic, potential, settings.discount, nets, one) for one in (real, fake)]
+    real_points, fake_points = critics.points(critic, real), critics.points(critic, fake)
+    norms = critics.slopes(critic, nets[0], real_points, fake_points, mix)
+    penalty = settings.penalty * jnp.mean((norms - settings.penalty_target) ** 2)
+    return critics.contrast(critic, settings, outputs[0], outputs[1]) + penalty

@@ -1,0 +1,216 @@
+"""Adversarial imitation with networks: each method is a choice of reward player against PPO.
+
+    gail        network, Jensen-Shannon                       Ho and Ermon 2016
+    wail        network, Wasserstein                          Xiao et al. 2019
+    airl        network reward plus shaping, Jensen-Shannon   Fu, Luo and Levine 2018
+    fem         linear in features, l2 ball                   Abbeel and Ng 2004; Ho et al. 2016
+    gtal        linear in features, simplex                   Syed and Schapire 2008; Ho et al. 2016
+    maxent-irl  linear or network, likelihood, soft policy    Ziebart et al. 2010; Finn et al. 2016
+
+`imitax.gail` and `imitax.maxent_irl` also have exact players for tables.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from imitax import actor_critic, adversarial, airl_reward, critics, ppo
+from imitax.adversarial import GameSettings, RewardPlayer
+from imitax.config import SpecError, check_ranges, config, setting
+from imitax.critics import CriticSettings
+from imitax.linear_rewards import LinearSettings, linear_player
+from imitax.pairs import draw_pairs, expert_pairs
+from imitax.types import Algorithm
+
+
+@config
+class NetworkGAILConfig(GameSettings, CriticSettings):
+    """GAIL with networks."""
+
+    reward: str = setting(
+        "softplus", "form of the reward", choices=("softplus", "log", "logit", "fairl")
+    )
+    discriminator: str = setting(
+        "network", "constant: D = 1/2 everywhere, a control", choices=("network", "constant")
+    )
+
+
+@config
+class WAILConfig(GameSettings, CriticSettings):
+    """Wasserstein adversarial imitation."""
+
+    penalty: float = setting(10.0, "weight of the gradient penalty", low=0.0)
+
+
+@config
+class AIRLConfig(GameSettings, CriticSettings):
+    """Adversarial inverse reinforcement learning."""
+
+    inputs: str = setting(
+        "state", "what the reward sees, the shaping apart", choices=("state-action", "state")
+    )
+
+
+@config
+class FEMConfig(GameSettings, LinearSettings):
+    """Feature expectation matching."""
+
+
+@config
+class GTALConfig(GameSettings, LinearSettings):
+    """Game-theoretic apprenticeship learning."""
+
+
+@config
+class NetworkMaxEntConfig(GameSettings, CriticSettings, LinearSettings):
+    """Maximum causal entropy inverse reinforcement learning from samples."""
+
+    reward: str = setting("network", "class of rewards", choices=("linear", "network"))
+    reward_rate: float = setting(1e-2, "Adam step size of a linear reward", above=0.0)
+    l2: float = setting(1e-3, "penalty on the reward's weights", low=0.0)
+    temperature: float = setting(1.0, "weight of causal entropy, in units of reward", low=0.0)
+    policy_updates: int = setting(4, "soft policy updates per round", low=1)
+    rounds: int = setting(36, "rounds; 36 of 4 times 16 times 128 steps are 294912", low=1)
+
+
+def _checked(env: Any, settings: Any, name: str) -> None:
+    check_ranges(settings, name)
+    ppo.check(settings, name)
+    is_image = actor_critic.actor(env, settings.hidden).policy.image
+    if settings.absorbing and is_image:
+        raise SpecError(f"{name}: absorbing=true has no meaning over images; leave it out")
+
+
+def network_gail(env: Any, settings: NetworkGAILConfig) -> Algorithm:
+    """GAIL with networks; see `imitax.gail`."""
+    _checked(env, settings, "gail")
+    is_constant = settings.discriminator == "constant"
+    rewards = network_player(env, settings, "jensen-shannon", settings.reward, is_constant)
+    return adversarial.game(env, settings, rewards)
+
+
+def wail(env: Any, config: WAILConfig | None = None) -> Algorithm:
+    """Wasserstein adversarial imitation: the reward is a critic with gradients of norm near one.
+
+    Args:
+        env: an environment family, from `imitax.make`.
+        config: settings.
+
+    Returns:
+        An `Algorithm`.
+
+    Raises:
+        SpecError: a setting out of range or without meaning here.
+    """
+    config = config or WAILConfig()
+    _checked(env, config, "wail")
+    return adversarial.game(env, config, network_player(env, config, "wasserstein", "logit"))
+
+
+def airl(env: Any, config: AIRLConfig | None = None) -> Algorithm:
+    """Adversarial inverse RL: D is built from a reward g plus potential shaping and the policy.
+
+    Args:
+        env: an environment family, from `imitax.make`, whose demonstrations are whole.
+        config: settings.
+
+    Returns:
+        An `Algorithm`; with `retrain_rounds` a fresh policy is trained on g alone.
+
+    Raises:
+        SpecError: a setting out of range, or sub-sampled demonstrations.
+    """
+    config = config or AIRLConfig()
+    _checked(env, config, "airl")
+    every = getattr(env.settings, "subsample", 1)
+    if every > 1:
+        raise SpecError(
+            f"airl: subsample={every} takes away the successors that its shaping compares; "
+            "use subsample=1"
+        )
+    return adversarial.game(env, config, airl_reward.shaped_player(env, config))
+
+
+def fem(env: Any, config: FEMConfig | None = None) -> Algorithm:
+    """Feature expectation matching: a linear reward in the unit ball, played best.
+
+    Args:
+        env: an environment family, from `imitax.make`.
+        config: settings.
+
+    Returns:
+        An `Algorithm`.
+
+    Raises:
+        SpecError: a setting out of range or without meaning here.
+    """
+    config = config or FEMConfig()
+    _checked(env, config, "fem")
+    return adversarial.game(env, config, linear_player(config, "l2-ball"))
+
+
+def gtal(env: Any, config: GTALConfig | None = None) -> Algorithm:
+    """Game-theoretic apprenticeship learning: a linear reward on the simplex, played best.
+
+    Args:
+        env: an environment family, from `imitax.make`.
+        config: settings.
+
+    Returns:
+        An `Algorithm`.
+
+    Raises:
+        SpecError: a setting out of range or without meaning here.
+    """
+    config = config or GTALConfig()
+    _checked(env, config, "gtal")
+    return adversarial.game(env, config, linear_player(config, "simplex"))
+
+
+def network_maxent(env: Any, settings: NetworkMaxEntConfig) -> Algorithm:
+    """MaxEnt IRL from samples; see `imitax.maxent_irl`."""
+    _checked(env, settings, "maxent-irl")
+    if settings.reward == "linear":
+        rewards = linear_player(settings, "likelihood")
+    else:
+        rewards = network_player(env, settings, "likelihood", "logit")
+    return adversarial.game(env, settings, rewards, settings.temperature)
+
+
+def network_player(
+    env: Any, settings: Any, loss: str, form: str, is_constant: bool = False
+) -> RewardPlayer:
+    """A reward player with a network.
+
+    Args:
+        env: an environment family.
+        settings: a `CriticSettings` and `GameSettings`.
+        loss: see `imitax.critics`.
+        form: of the policy's reward.
+        is_constant: whether f is zero everywhere, whatever the network says.
+    """
+    actor = actor_critic.actor(env, settings.hidden)
+    critic = critics.critic(actor, settings, loss, absorbing=settings.absorbing)
+
+    def start(key, actor, expert):
+        pairs = expert_pairs(expert, jnp.zeros(2), jnp.ones(2))
+        return critics.start(key, critic, pairs)
+
+    def respond(key, actor, weights, state, expert, rollout, absorbed):
+        del weights
+
+        def one(state, key):
+            draw_key, mix_key = jax.random.split(key)
+            real, fake = draw_pairs(draw_key, settings, expert, rollout, absorbed)
+            return critics.step(mix_key, critic, settings, state, real, fake), None
+
+        if is_constant:
+            return state
+        return jax.lax.scan(one, state, jax.random.split(key, settings.discriminator_steps))[0]
+
+    def reward(state, actor, pairs):
+        output = critics.output(critic, state, pairs)
+        return critics.reward_form(form, jnp.zeros_like(output) if is_constant else output)
+
+    return RewardPlayer(start, respond, reward, reward)
