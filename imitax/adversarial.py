@@ -106,7 +106,8 @@ def game(
         state = _round(key, rules, temperature, problem, state)
         updates = state.round * settings.policy_updates + is_scaled
         metrics = blank_metrics()._replace(
-            expert_labels=state.expert.size, environment_steps=updates * per_update
+            expert_labels=jnp.sum(problem.demonstrations.require_episodes()[2]),
+            environment_steps=updates * per_update,
         )
         return state, metrics
 
