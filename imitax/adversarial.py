@@ -24,7 +24,17 @@ from imitax import actor_critic, ppo, supervised
 from imitax.actor_critic import Actor, Scaling
 from imitax.algorithm import blank_metrics
 from imitax.config import config, setting
-from imitax.pairs import Expert, Pairs, after_end, all_pairs, expert_pairs, share_after_end
+from imitax.pairs import (
+    Expert,
+    Pairs,
+    Seen,
+    after_end,
+    all_pairs,
+    expert_pairs,
+    no_past,
+    remember,
+    share_after_end,
+)
 from imitax.policies import Policy
 from imitax.ppo import PPOSettings, Rollout
 from imitax.types import Algorithm, Demand, Problem
@@ -45,6 +55,9 @@ class GameSettings(PPOSettings):
     retrain_rounds: int = setting(
         0, "rounds of a fresh policy on the final reward, which is then returned", low=0
     )
+    replay: bool = setting(
+        False, "whether half of the learner's pairs come from all earlier rounds"
+    )
     warm_start: int = setting(0, "gradient steps of cloning before the first round", low=0)
     absorbing: bool = setting(False, "whether what follows an end has a learned reward")
     act: str = setting("mode", "how the trained policy acts", choices=("mode", "sample"))
@@ -55,9 +68,9 @@ class RewardPlayer(NamedTuple):
 
     start: Callable[[jax.Array, Actor, Expert], Any]
     """`start(key, actor, expert) -> state`."""
-    respond: Callable[[jax.Array, Actor, Any, Any, Expert, Rollout, jax.Array], Any]
-    """`respond(key, actor, weights, state, expert, rollout, absorbed) -> state`: an answer to the
-    rollout of the policy with these weights; `absorbed` as in `Expert`."""
+    respond: Callable[[jax.Array, Actor, Any, Any, Expert, Seen], Any]
+    """`respond(key, actor, weights, state, expert, seen) -> state`: an answer to what the policy
+    with these weights did."""
     reward: Callable[[Any, Actor, Pairs], jax.Array]
     """`reward(state, actor, pairs) -> [B]`, what the policy player earns."""
     recovered: Callable[[Any, Actor, Pairs], jax.Array]
@@ -72,6 +85,8 @@ class GameState(NamedTuple):
     player: ppo.Player
     critic: Any
     expert: Expert
+    past: Any
+    """Pairs of earlier rounds and their number; None without `replay`."""
     round: jax.Array
     """Rounds played, int32."""
     converged: jax.Array
@@ -100,7 +115,10 @@ def game(
         player, expert = _begin(keys[0], rules, problem)
         player = warm(keys[1], rules.actor, settings, player, expert)
         critic = rewards.start(keys[2], rules.actor, expert)
-        return GameState(player, critic, expert, jnp.int32(0), jnp.bool_(False))
+        past = None
+        if settings.replay:
+            past = (no_past(rules.actor, expert.inputs, max(settings.rounds, 1)), jnp.int32(0))
+        return GameState(player, critic, expert, past, jnp.int32(0), jnp.bool_(False))
 
     def step(key, problem: Problem, state: GameState):
         state = _round(key, rules, temperature, problem, state)
@@ -230,13 +248,10 @@ def _update(key, rules: Rules, temperature, problem, state: GameState, *, answer
     player, rollout = ppo.collect(keys[0], actor, settings, *where, state.player)
     left = jnp.where(rollout.terminated, problem.horizon - rollout.time - 1, 0)
     absorbed = jnp.sum(left) / (jnp.sum(left) + left.size) if settings.absorbing else 0.0
-    critic, expert = state.critic, state.expert
     is_over = state.round >= settings.rounds
     if answers:
-        players = (actor, player.weights, critic, expert, rollout, jnp.float32(absorbed))
-        answer = rewards.respond(keys[1], *players)
-        critic = jax.tree.map(lambda x, y: jnp.where(is_over, x, y), critic, answer)
-    earned = functools.partial(_earned, rules, critic, rollout, left)
+        state = _answer(keys[1], rules, state._replace(player=player), rollout, absorbed)
+    earned = functools.partial(_earned, rules, state.critic, rollout, left)
     reward = earned(rewards.reward)
     if settings.retrain_rounds:
         reward = jnp.where(is_over, earned(rewards.recovered), reward)
@@ -247,7 +262,22 @@ def _update(key, rules: Rules, temperature, problem, state: GameState, *, answer
         1.0 - state.round / max(settings.rounds, 1),
     )
     player = ppo.improve(keys[2], actor, settings, player, rollout, reward, share)
-    return state._replace(player=player, critic=critic)
+    return state._replace(player=player)
+
+
+def _answer(key, rules: Rules, state: GameState, rollout: Rollout, absorbed) -> GameState:
+    """Let the reward player answer, until it rests."""
+    respond_key, past_key = jax.random.split(key)
+    past, num_past = state.past if rules.settings.replay else (None, jnp.int32(0))
+    seen = Seen(rollout, jnp.float32(absorbed), past, num_past)
+    players = (rules.actor, state.player.weights, state.critic, state.expert, seen)
+    critic = rules.rewards.respond(respond_key, *players)
+    later = remember(past_key, seen) if rules.settings.replay else None
+    is_over = state.round >= rules.settings.rounds
+    critic, past = jax.tree.map(
+        lambda x, y: jnp.where(is_over, x, y), (state.critic, state.past), (critic, later)
+    )
+    return state._replace(critic=critic, past=past)
 
 
 def _earned(rules: Rules, critic, rollout: Rollout, left: jax.Array, kind: Callable) -> jax.Array:

@@ -46,10 +46,10 @@ def shaped_player(env: Any, settings: Any) -> RewardPlayer:
         shaping = potential.init(potential_key, pairs.inputs)
         return Shaped(params, shaping, optax.scale_by_adam().init((params, shaping)))
 
-    def respond(key, actor: Actor, weights, state: Shaped, expert, rollout, absorbed):
+    def respond(key, actor: Actor, weights, state: Shaped, expert, seen):
         def one(state, key):
             draw_key, mix_key = jax.random.split(key)
-            real, fake = draw_pairs(draw_key, settings, expert, rollout, absorbed)
+            real, fake = draw_pairs(draw_key, settings, expert, seen)
             own = actor.log_prob(actor.outputs(weights, real.inputs), real.action)
             real = real._replace(log_prob=jax.lax.stop_gradient(own))
             mix = jax.random.uniform(mix_key, (len(real.inputs),))

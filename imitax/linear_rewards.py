@@ -25,7 +25,7 @@ import optax
 from imitax.actor_critic import Actor
 from imitax.adversarial import RewardPlayer
 from imitax.config import config, setting
-from imitax.pairs import Expert, Pairs, after_end, all_pairs
+from imitax.pairs import Expert, Pairs, Seen, after_end, all_pairs
 
 TINY = 1e-8
 
@@ -79,11 +79,11 @@ def linear_player(settings: Any, kind: str) -> RewardPlayer:
         moments = optax.scale_by_adam().init(zeros) if kind == "likelihood" else None
         return LinearState(zeros, zeros, jnp.float32(0.0), moments)
 
-    def respond(key, actor: Actor, weights, state: LinearState, expert: Expert, rollout, absorbed):
+    def respond(key, actor: Actor, weights, state: LinearState, expert: Expert, seen: Seen):
         del key, weights
-        seen = all_pairs(rollout)
-        own = features(actor, seen)
-        end = features(actor, _end(seen))[0]
+        absorbed, own_pairs = seen.absorbed, all_pairs(seen.rollout)
+        own = features(actor, own_pairs)
+        end = features(actor, _end(own_pairs))[0]
         learner = (1.0 - absorbed) * jnp.mean(own, axis=0) + absorbed * end
         newest = expert_features(actor, expert) - learner
         rate = jnp.where(jnp.any(state.gap), settings.gap_rate, 1.0)

@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from imitax.actor_critic import Actor
 from imitax.ppo import Rollout
+
+KEPT = 128
+"""Pairs of a round that are kept for later ones."""
 
 
 class Pairs(NamedTuple):
@@ -51,6 +55,18 @@ def share_after_end(env: Any, horizon: jax.Array, length: jax.Array) -> jax.Arra
     return jnp.sum(jnp.where(is_shown, missing, 0)) / total
 
 
+class Seen(NamedTuple):
+    """The learner's side of a round."""
+
+    rollout: Rollout
+    absorbed: jax.Array
+    """Steps after an end as a share of all, as in `Expert`."""
+    past: Pairs | None
+    """Pairs of earlier rounds; None without `replay`."""
+    num_past: jax.Array
+    """Rows of them that count, int32."""
+
+
 def expert_pairs(expert: Expert, uniform: jax.Array, kind: jax.Array) -> Pairs:
     """Pairs of the demonstrations from uniform numbers [B], with replacement.
 
@@ -73,13 +89,44 @@ def learner_pairs(rollout: Rollout, absorbed: jax.Array, uniform, kind: jax.Arra
     return after_end(_pairs(rows)._replace(absorbed=kind < absorbed))
 
 
-def draw_pairs(
-    key: jax.Array, settings: Any, expert: Expert, rollout: Rollout, absorbed: jax.Array
-) -> tuple[Pairs, Pairs]:
-    """`discriminator_batch` pairs of the demonstrations and as many of a rollout."""
-    uniform = jax.random.uniform(key, (4, settings.discriminator_batch))
+def draw_pairs(key: jax.Array, settings: Any, expert: Expert, seen: Seen) -> tuple[Pairs, Pairs]:
+    """`discriminator_batch` pairs of the demonstrations and as many of the learner."""
+    size = settings.discriminator_batch
+    uniform = jax.random.uniform(key, (4, size))
     real = expert_pairs(expert, uniform[0], uniform[1])
-    return real, learner_pairs(rollout, absorbed, uniform[2], uniform[3])
+    fake = learner_pairs(seen.rollout, seen.absorbed, uniform[2], uniform[3])
+    if seen.past is None:
+        return real, fake
+    # The second half of the batch comes from earlier rounds.
+    index = jnp.minimum((uniform[2] * seen.num_past).astype(jnp.int32), seen.num_past - 1)
+    is_past = (jnp.arange(size) >= size // 2) & (seen.num_past > 0)
+    earlier = jax.tree.map(lambda rows: rows[index], seen.past)
+    return real, jax.tree.map(lambda x, y: _rows(is_past, x, y), earlier, fake)
+
+
+def remember(key: jax.Array, seen: Seen) -> tuple[Pairs, jax.Array]:
+    """Keep `KEPT` random pairs of a rollout behind the rows of earlier ones."""
+    uniform = jax.random.uniform(key, (2, KEPT))
+    fake = learner_pairs(seen.rollout, seen.absorbed, uniform[0], uniform[1])
+
+    def write(rows, new):
+        return jax.lax.dynamic_update_slice_in_dim(rows, new, seen.num_past, 0)
+
+    return jax.tree.map(write, seen.past, fake), seen.num_past + KEPT
+
+
+def no_past(actor: Actor, inputs: jax.Array, rounds: int) -> Pairs:
+    """Room for the pairs of so many rounds; `inputs` [M, ...] gives the shape of a row."""
+    size = rounds * KEPT
+    rows = jnp.zeros((size, *inputs.shape[1:]))
+    shape = (size,) if actor.discrete else (size, actor.num_actions)
+    action = jnp.zeros(shape, jnp.int32 if actor.discrete else jnp.float32)
+    zeros = jnp.zeros(size)
+    return Pairs(rows, action, zeros, rows, zeros.astype(bool), zeros)
+
+
+def _rows(chosen: jax.Array, one: jax.Array, other: jax.Array) -> jax.Array:
+    return jnp.where(chosen.reshape(-1, *(1,) * (one.ndim - 1)), one, other)
 
 
 def after_end(pairs: Pairs) -> Pairs:

@@ -69,9 +69,10 @@ class NetworkMaxEntConfig(GameSettings, CriticSettings, LinearSettings):
     reward: str = setting("network", "class of rewards", choices=("linear", "network"))
     reward_rate: float = setting(1e-2, "Adam step size of a linear reward", above=0.0)
     l2: float = setting(1e-3, "penalty on the reward's weights", low=0.0)
+    rounds: int = setting(36, "rounds; 0 leaves the reward untrained, a control", low=0)
     temperature: float = setting(1.0, "weight of causal entropy, in units of reward", low=0.0)
     policy_updates: int = setting(4, "soft policy updates per round", low=1)
-    rounds: int = setting(36, "rounds; 36 of 4 times 16 times 128 steps are 294912", low=1)
+    replay: bool = setting(True, "whether half of the learner's pairs are of earlier rounds")
 
 
 def _checked(env: Any, settings: Any, name: str) -> None:
@@ -197,12 +198,12 @@ def network_player(
         pairs = expert_pairs(expert, jnp.zeros(2), jnp.ones(2))
         return critics.start(key, critic, pairs)
 
-    def respond(key, actor, weights, state, expert, rollout, absorbed):
+    def respond(key, actor, weights, state, expert, seen):
         del weights
 
         def one(state, key):
             draw_key, mix_key = jax.random.split(key)
-            real, fake = draw_pairs(draw_key, settings, expert, rollout, absorbed)
+            real, fake = draw_pairs(draw_key, settings, expert, seen)
             return critics.step(mix_key, critic, settings, state, real, fake), None
 
         if is_constant:
