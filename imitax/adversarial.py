@@ -9,7 +9,10 @@ round of the untrained policy, half and half. With `warm_start` the policy first
 demonstrations for that many gradient steps. With `absorbing`, an end that is not the time limit is
 followed by an absorbing state up to the horizon, whose reward is learned too (Kostrikov et al.
 2019): its discounted sum is added to the last reward, and it enters the reward player's samples
-with the weight of the steps it lasts.
+with the weight of the steps it lasts. With `retrain_rounds` the game is followed by as many rounds
+in which a fresh policy learns from the final reward, and that policy is returned: in an environment
+with a shift the game is then played where the demonstrations are from, and the fresh policy learns
+in the shifted environment.
 """
 
 import functools
@@ -154,6 +157,9 @@ def _scales(actor: Actor) -> bool:
 def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
     """A fresh player and the demonstrations, both scaled by the statistics of a first round."""
     env, actor, settings, rewards = rules
+    params = problem.params
+    if _moves(rules):
+        env, params = env.source, problem.source_params
     start_key, roll_key = jax.random.split(key)
     shown = problem.demonstrations
     obs, _, length = shown.require_episodes()
@@ -163,9 +169,9 @@ def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
     data = supervised.dataset(shown, rows)
     inputs = actor.encode(data.obs)
     one = jnp.ones(inputs.shape[1:])
-    player = ppo.start(start_key, actor, settings, env, problem.params, Scaling(0.0 * one, one))
+    player = ppo.start(start_key, actor, settings, env, params, Scaling(0.0 * one, one))
     if _scales(actor):
-        where = (env, problem.params, problem.horizon)
+        where = (env, params, problem.horizon)
         _, first = ppo.collect(roll_key, actor, settings, *where, player)
         seen = first.inputs.reshape(-1, *inputs.shape[1:])
         player = player._replace(scaling=scaling_of(inputs, data.size, seen))
@@ -242,10 +248,9 @@ def _fresh(key, rules: Rules, problem: Problem, player: ppo.Player) -> ppo.Playe
 
 def _update(key, rules: Rules, temperature, problem, state: GameState, *, answers: bool):
     """Act, let the reward player answer, and improve."""
-    env, actor, settings, rewards = rules
+    _, actor, settings, rewards = rules
     keys = jax.random.split(key, 3)
-    where = (env, problem.params, problem.horizon)
-    player, rollout = ppo.collect(keys[0], actor, settings, *where, state.player)
+    player, rollout = _act(keys[0], rules, problem, state)
     left = jnp.where(rollout.terminated, problem.horizon - rollout.time - 1, 0)
     absorbed = jnp.sum(left) / (jnp.sum(left) + left.size) if settings.absorbing else 0.0
     is_over = state.round >= settings.rounds
@@ -263,6 +268,28 @@ def _update(key, rules: Rules, temperature, problem, state: GameState, *, answer
     )
     player = ppo.improve(keys[2], actor, settings, player, rollout, reward, share)
     return state._replace(player=player)
+
+
+def _act(key, rules: Rules, problem: Problem, state: GameState) -> tuple[ppo.Player, Rollout]:
+    """Act in the learner's environment; before a retraining, where the demonstrations are from."""
+    env, actor, settings, _ = rules
+
+    def there(env, params):
+        return ppo.collect(key, actor, settings, env, params, problem.horizon, state.player)
+
+    if not _moves(rules):
+        return there(env, problem.params)
+    return jax.lax.cond(
+        state.round < settings.rounds,
+        lambda: there(env.source, problem.source_params),
+        lambda: there(env, problem.params),
+    )
+
+
+def _moves(rules: Rules) -> bool:
+    """Whether the game is played in another environment than the retraining."""
+    is_shifted = getattr(rules.env.settings, "shift", "none") != "none"
+    return is_shifted and rules.settings.retrain_rounds > 0
 
 
 def _answer(key, rules: Rules, state: GameState, rollout: Rollout, absorbed) -> GameState:

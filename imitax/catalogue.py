@@ -5,7 +5,8 @@ environment (`policy=tabular|mlp` overrides), and settings of the other one are 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import gymnax
@@ -14,10 +15,11 @@ from imitax import controls, spec
 from imitax.bc import NetworkBCConfig, TabularBCConfig, bc
 from imitax.config import SpecError
 from imitax.dagger import NetworkDaggerConfig, TabularDaggerConfig, dagger
-from imitax.envs import chains, cliffs, gridworld, gymnax_ids, lane, random_mdp, sine_path
+from imitax.envs import chains, cliffs, gridworld, gymnax_ids, lane, obstacle, random_mdp, sine_path
 from imitax.envs.tabular import TabularFamily
 from imitax.gail import GAILConfig, gail
 from imitax.maxent_irl import MaxEntConfig, maxent_irl
+from imitax.policies import Policy
 from imitax.sampled_games import (
     AIRLConfig,
     FEMConfig,
@@ -42,6 +44,7 @@ ENVIRONMENTS: dict[str, tuple[Callable[..., Any], type]] = {
     "random-mdp": (random_mdp.RandomMDP, random_mdp.RandomMDPSettings),
     "lane": (lane.Lane, lane.LaneSettings),
     "sine-path": (sine_path.SinePath, sine_path.SinePathSettings),
+    "obstacle": (obstacle.Obstacle, obstacle.ObstacleSettings),
 }
 """Our families: name -> (class, settings)."""
 
@@ -94,11 +97,12 @@ class Chosen:
         return self.factory(env, self.config if config is None else config)
 
 
-def environment(text: str) -> Any:
+def environment(text: str, experts: Mapping[str, Policy] = MappingProxyType({})) -> Any:
     """The environment family of a spec.
 
     Args:
         text: `name` or `name:key=value,...`; a name of ours or any gymnax id.
+        experts: gymnax id -> policy that takes the place of the shipped expert.
 
     Returns:
         A gymnax `Environment` with `sample_params`, `expert` and `spec`. Make it once: instances
@@ -113,9 +117,8 @@ def environment(text: str) -> Any:
         return family(spec.build(settings_class, name, raw))
     if name not in gymnax.registered_envs:
         raise spec.unknown("environment", name, [*ENVIRONMENTS, *gymnax.registered_envs])
-    if raw:
-        raise SpecError(f"{name} has no settings, got {', '.join(raw)}; write {name} alone")
-    return gymnax_ids.GymnaxFamily(name)
+    settings = spec.build(gymnax_ids.GymnaxSettings, name, raw)
+    return gymnax_ids.GymnaxFamily(name, settings, experts.get(name))
 
 
 def make(text: str) -> tuple[Any, Any]:

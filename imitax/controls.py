@@ -88,15 +88,23 @@ def random(env: Any, config: ControlConfig | None = None) -> Algorithm:
         ValueError: the action space is neither discrete nor a bounded box.
     """
     del config
-    space = env.action_space(env.default_params)
+    policy = uniform(env.action_space(env.default_params), env.name)
+    return _control(lambda problem, _: policy, False)
+
+
+def uniform(space: Any, name: str) -> Policy:
+    """The policy that is uniform over an action space.
+
+    Raises:
+        ValueError: the action space is neither discrete nor a bounded box.
+    """
     if isinstance(space, spaces.Discrete):
-        probs = jnp.full(space.n, 1.0 / space.n)
-        return _control(lambda problem, _: Policy(probs, uniform_actions), False)
+        return Policy(jnp.full(space.n, 1.0 / space.n), uniform_actions)
     low, high = (np.broadcast_to(np.asarray(x), space.shape) for x in (space.low, space.high))
     if not np.all(np.isfinite(low) & np.isfinite(high)):
-        raise ValueError(f"random: the action space of {env.name} is not bounded: {space}")
+        raise ValueError(f"random: the action space of {name} is not bounded: {space}")
     corners = (jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32))
-    return _control(lambda problem, _: Policy(corners, uniform_box), False)
+    return Policy(corners, uniform_box)
 
 
 def slip_share(config: NoisyExpertConfig, horizon: jax.Array, time: jax.Array) -> jax.Array:

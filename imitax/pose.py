@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax import keys, rollout
+from imitax.demonstrations import offsets, shuffled, subsampled
 from imitax.envs.tabular import TabularFamily
 from imitax.policies import Policy, tabulate
 from imitax.types import Capacity, Demand, Demonstrations, Problem
@@ -36,7 +37,9 @@ def pose(
     """Draw the task of a seed.
 
     Every algorithm of a seed gets the same instance, and the demonstrations of a smaller number
-    begin those of a larger one (`initial=rajaraman` apart, whose instance changes with N).
+    begin those of a larger one (`initial=rajaraman` apart, whose instance changes with N). They
+    are collected in `env.source`: the environment itself, unless its settings say otherwise
+    (`shift`, `demos`). Learner, evaluation and the expert that both refer to are those of `env`.
 
     Args:
         env: an environment family, from `imitax.make`.
@@ -53,8 +56,12 @@ def pose(
     horizon, num_demos = jnp.int32(horizon), jnp.int32(num_demos)
     params = env.sample_params(own.instance, horizon, num_demos, capacity.horizon)
     expert = env.expert(params)
+    source, shown_in, shown_by = env.source, params, expert
+    if source is not env:
+        shown_in = source.sample_params(own.instance, horizon, num_demos, capacity.horizon)
+        shown_by = source.expert(shown_in)
     demonstrations = demonstrate(
-        own.demonstrations, env, params, expert, horizon, num_demos, capacity, demand
+        own.demonstrations, source, shown_in, shown_by, horizon, num_demos, capacity, demand
     )
     problem = Problem(
         params=env.without_reward(params),
@@ -62,6 +69,7 @@ def pose(
         num_demos=num_demos,
         demonstrations=demonstrations,
         expert=expert,
+        source_params=source.without_reward(shown_in),
         capacity=capacity,
     )
     return Instance(params, expert, problem, own.learner, own.evaluation)
@@ -92,16 +100,28 @@ def demonstrate(
 
     episodes = jax.vmap(run)(jnp.arange(num_rows))
     length = jnp.where(jnp.arange(num_rows) < num_episodes, episodes.length, 0)
-    return Demonstrations(episodes.obs, episodes.action, length, None, num_episodes)
+    shown = Demonstrations(episodes.obs, episodes.action, length, None, num_episodes)
+    shown = shuffled(key, shown) if env.shuffles else shown
+    return subsampled(key, shown, env.settings.subsample)
 
 
 def _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, num_rows):
     acting = tabulate(expert, env.num_states, capacity.horizon)
-    walker = rollout.walkers(params.mdp)
+    walker, every = rollout.walkers(params.mdp), env.settings.subsample
     if demand.form == "counts":
-        counts = rollout.count(key, walker, acting, horizon, num_episodes, capacity.horizon)
+        first = None if every == 1 else _first_steps(key, horizon, num_rows, every)
+        counts = rollout.count(
+            key, walker, acting, horizon, num_episodes, capacity.horizon, every=every, first=first
+        )
         return Demonstrations(None, None, None, counts, num_episodes)
     shape = (num_rows, capacity.horizon)
     states, actions = rollout.record(key, walker, acting, horizon, num_episodes, shape)
     length = jnp.where(jnp.arange(num_rows) < num_episodes, horizon, 0)
-    return Demonstrations(states, actions, length, None, num_episodes)
+    shown = Demonstrations(states, actions, length, None, num_episodes)
+    return subsampled(key, shown, every)
+
+
+def _first_steps(key, horizon, num_rows, every):
+    """The offsets of whole blocks of episodes."""
+    padded = -(-num_rows // rollout.BLOCK) * rollout.BLOCK
+    return offsets(key, jnp.broadcast_to(horizon, (padded,)), every)

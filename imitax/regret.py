@@ -9,7 +9,7 @@ from imitax import mdp as exact
 from imitax.envs.tabular import TabularFamily
 from imitax.policies import Policy, tabulate
 from imitax.pose import Instance
-from imitax.rollout import rollout
+from imitax.rollout import total_reward
 
 NUM_EPISODES = 128
 """Evaluation episodes where there is no exact answer; of both the learner and the expert."""
@@ -67,16 +67,12 @@ def _exact(env, instance, policy, num_episodes):
 
 
 def _rolled_out(env, instance, policy, num_episodes):
-    def mean_return(one):
-        totals = jax.vmap(lambda index: _total_reward(env, instance, one, index))
-        return totals(jnp.arange(num_episodes))
+    def returns(one):
+        def run(index):
+            key = jax.random.fold_in(instance.evaluation_key, index)
+            return total_reward(key, env, instance.params, one, instance.problem.horizon)
 
-    learner, expert = mean_return(policy), mean_return(instance.expert)
+        return jax.vmap(run)(jnp.arange(num_episodes))
+
+    learner, expert = returns(policy), returns(instance.expert)
     return jnp.mean(expert - learner), jnp.mean(learner), jnp.mean(expert)
-
-
-def _total_reward(env, instance, policy, index):
-    key = jax.random.fold_in(instance.evaluation_key, index)
-    problem = instance.problem
-    episode = rollout(key, env, instance.params, policy, problem.horizon, problem.capacity.horizon)
-    return episode.total_reward

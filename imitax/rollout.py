@@ -91,6 +91,9 @@ def count(
     horizon: jax.Array,
     num_episodes: jax.Array,
     max_horizon: int,
+    *,
+    every: int = 1,
+    first: jax.Array | None = None,
 ) -> jax.Array:
     """How often the episodes of a policy visit each step, state and action.
 
@@ -101,6 +104,8 @@ def count(
         horizon: number of steps, int32.
         num_episodes: int32; costs as much as the next multiple of `BLOCK`.
         max_horizon: number of rows T, static.
+        every: k, static; with `first`, only every k-th step of an episode counts.
+        first: the first step that counts of each episode, int32 [N], N a multiple of `BLOCK`.
 
     Returns:
         Counts [T, S, A].
@@ -111,9 +116,15 @@ def count(
     def run_block(b, counts):
         weight = (b * BLOCK + jnp.arange(BLOCK) < num_episodes).astype(counts.dtype)
 
+        def weight_at(time):
+            if first is None:
+                return weight
+            since = time - jax.lax.dynamic_slice(first, (b * BLOCK,), (BLOCK,))
+            return weight * ((since >= 0) & (since % every == 0))
+
         def visit(counts, time, state, uniform):
             action = inverse_cdf(at(cdf, time)[state], uniform[:, 0])
-            added = visits(state, action, weight, num_states, num_actions)
+            added = visits(state, action, weight_at(time), num_states, num_actions)
             return put(counts, time, counts[time] + added), action
 
         return walk(jax.random.fold_in(key, b), walker, horizon, BLOCK, visit, counts)
@@ -210,32 +221,100 @@ def rollout(
     Returns:
         An `Episode`.
     """
-    env_key = jax.random.fold_in(key, 0)
-    policy_key = jax.random.fold_in(key, 1) if policy_key is None else policy_key
-    obs, state = env.reset_env(jax.random.fold_in(env_key, 0), params)
-    action_like = jax.eval_shape(lambda: policy(obs, jnp.int32(0)).mode())
+    start = _begin(key, env, params, policy_key)
+    action_like = jax.eval_shape(lambda: policy(start.obs, jnp.int32(0)).mode())
 
     def buffer(like):
         return jnp.zeros((max_horizon, *like.shape), like.dtype)
 
     def advance(time, loop):
         obs, state, alive, episode = loop
-        step_key, label_key = jax.random.split(jax.random.fold_in(policy_key, time))
-        action = policy(obs, time).sample(step_key)
-        label = action if labeller is None else labeller(obs, time).sample(label_key)
-        next_obs, state, reward, terminated, _ = env.step_env(
-            jax.random.fold_in(env_key, time + 1), state, action, params
-        )
+        moved = _move(start, env, params, policy, obs, state, time)
+        action, label = moved.action, moved.action
+        if labeller is not None:
+            label = labeller(obs, time).sample(moved.label_key)
         episode = Episode(
             obs=put(episode.obs, time, obs),
             action=put(episode.action, time, action.astype(episode.action.dtype)),
             label=put(episode.label, time, label.astype(episode.label.dtype)),
             length=episode.length + alive,
-            total_reward=episode.total_reward + jnp.where(alive, reward, 0.0),
+            total_reward=episode.total_reward + jnp.where(alive, moved.reward, 0.0),
         )
-        return next_obs, state, alive & ~terminated, episode
+        return moved.obs, moved.state, alive & ~moved.terminated, episode
 
     empty = Episode(
-        buffer(obs), buffer(action_like), buffer(action_like), jnp.int32(0), jnp.float32(0)
+        buffer(start.obs), buffer(action_like), buffer(action_like), jnp.int32(0), jnp.float32(0)
     )
-    return jax.lax.fori_loop(0, horizon, advance, (obs, state, jnp.bool_(True), empty))[3]
+    begun = (start.obs, start.state, jnp.bool_(True), empty)
+    return jax.lax.fori_loop(0, horizon, advance, begun)[3]
+
+
+def total_reward(
+    key: jax.Array,
+    env: Any,
+    params: Any,
+    policy: Policy,
+    horizon: jax.Array,
+    *,
+    policy_key: jax.Array | None = None,
+) -> jax.Array:
+    """`rollout(...).total_reward`, from the same draws, without keeping the episode.
+
+    Args:
+        key: see `rollout`, as for the others.
+        env: a gymnax environment.
+        params: its parameters.
+        policy: acts.
+        horizon: number of steps, int32, traced.
+        policy_key: by default a fold of `key`.
+
+    Returns:
+        float32 scalar.
+    """
+    start = _begin(key, env, params, policy_key)
+
+    def advance(time, loop):
+        obs, state, alive, total = loop
+        moved = _move(start, env, params, policy, obs, state, time)
+        total = total + jnp.where(alive, moved.reward, 0.0)
+        return moved.obs, moved.state, alive & ~moved.terminated, total
+
+    begun = (start.obs, start.state, jnp.bool_(True), jnp.float32(0))
+    return jax.lax.fori_loop(0, horizon, advance, begun)[3]
+
+
+class _Start(NamedTuple):
+    """The beginning of an episode, and the keys of what follows."""
+
+    env_key: jax.Array
+    policy_key: jax.Array
+    obs: jax.Array
+    state: Any
+
+
+class _Move(NamedTuple):
+    """One step of an episode."""
+
+    obs: jax.Array
+    """After the step."""
+    state: Any
+    action: jax.Array
+    reward: jax.Array
+    terminated: jax.Array
+    label_key: jax.Array
+
+
+def _begin(key, env, params, policy_key) -> _Start:
+    env_key = jax.random.fold_in(key, 0)
+    policy_key = jax.random.fold_in(key, 1) if policy_key is None else policy_key
+    obs, state = env.reset_env(jax.random.fold_in(env_key, 0), params)
+    return _Start(env_key, policy_key, obs, state)
+
+
+def _move(start: _Start, env, params, policy: Policy, obs, state, time) -> _Move:
+    step_key, label_key = jax.random.split(jax.random.fold_in(start.policy_key, time))
+    action = policy(obs, time).sample(step_key)
+    next_obs, state, reward, terminated, _ = env.step_env(
+        jax.random.fold_in(start.env_key, time + 1), state, action, params
+    )
+    return _Move(next_obs, state, action, reward, terminated, label_key)

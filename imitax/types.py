@@ -38,11 +38,12 @@ class Demonstrations(NamedTuple):
     """
 
     obs: jax.Array | None
-    """[N, T, ...]; rows at and after `length` are padding and mean nothing."""
+    """[N, T, ...]; rows at and after `length` are padding and mean nothing. T is the capacity's
+    horizon, or its `subsample`-th part, rounded up."""
     action: jax.Array | None
     """[N, T] int32 or [N, T, D] float32."""
     length: jax.Array | None
-    """Steps per episode, int32 [N]; zero for episodes beyond `num_episodes`."""
+    """Pairs shown per episode, int32 [N]; zero for episodes beyond `num_episodes`."""
     counts: jax.Array | None
     """How often action a was shown in state s at step t, [T, S, A]."""
     num_episodes: jax.Array
@@ -55,9 +56,9 @@ class Demonstrations(NamedTuple):
         return self.counts
 
     def require_episodes(self) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Observations, actions and lengths; `ValueError` where posed without episodes."""
+        """Observations, actions and lengths; raises `ValueError` where there are counts only."""
         if self.obs is None or self.action is None or self.length is None:
-            raise ValueError("a network learns from episodes: pose the problem with its demand")
+            raise ValueError("there are no episodes here: pose the problem with its demand")
         return self.obs, self.action, self.length
 
 
@@ -84,6 +85,9 @@ class Problem:
     demonstrations: Demonstrations
     expert: Policy
     """The expert, for learners that may query it."""
+    source_params: Any
+    """As `params`, of the environment that the demonstrations come from; the same without a
+    shift."""
     capacity: Capacity = dataclasses.field(metadata={"static": True})
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from imitax import catalogue
 from imitax.bench import suites
 from imitax.config import allowed
-from imitax.envs.gymnax_ids import EXPERTS
+from imitax.envs.gymnax_ids import GymnaxSettings
+from imitax.experts import shipped
 from imitax.spec import show
 
 Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
@@ -15,12 +16,13 @@ Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def environments() -> Listing:
-    """Our families with their settings, then the gymnax ids that have an expert."""
+    """Our families and gymnax's with their settings, then the gymnax ids that have an expert."""
     rows = []
     for name, (_, settings) in catalogue.ENVIRONMENTS.items():
         rows += _settings(name, settings)
-    for name in sorted(EXPERTS):
-        rows.append((name, "", "", "", "of gymnax, with its own reward; no settings"))
+    rows += _settings("gymnax ids", GymnaxSettings)
+    for name in shipped.names():
+        rows.append((name, "", "", "", "of gymnax, with its own reward; settings of gymnax ids"))
     return ("environment", "setting", "default", "allowed", "meaning"), rows
 
 

@@ -17,13 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from imitax.config import config
+from imitax.demonstrations import subsampling
 from imitax.envs.tabular import TabularFamily, one_hot_policy
 from imitax.mdp import TabularMDP
 
 
 @config
 class ChainSettings:
-    """Nothing to set."""
+    """Settings of both families."""
+
+    subsample: int = subsampling()
 
 
 class Chain(TabularFamily):

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.config import SpecError, config, setting
+from imitax.demonstrations import subsampling
 from imitax.envs.tabular import TabularFamily, one_hot_policy
 from imitax.mdp import TabularMDP
 
@@ -34,6 +35,7 @@ class CliffSettings:
     labels: str = setting(
         "state", "expert action drawn per state, or action 0", choices=("state", "first")
     )
+    subsample: int = subsampling()
 
 
 def initial_distribution(kind: str, num_good: int, num_demos: jax.Array) -> jax.Array:
@@ -67,6 +69,7 @@ class Cliff(TabularFamily):
 
     def check_grid(self, horizons: tuple[int, ...], num_demos: tuple[int, ...]) -> None:
         """Refuse `initial=rajaraman` where its remainder would be negative."""
+        super().check_grid(horizons, num_demos)
         fewest = min(num_demos)
         if self.settings.initial == "rajaraman" and fewest + 1 < self.num_good - 1:
             raise SpecError(

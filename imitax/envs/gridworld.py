@@ -11,13 +11,20 @@ Conventions, frozen, since every number depends on them:
   chooses the `stay` action. With M moves the intended one has 1 - slip + slip / M.
 - A step earns `scale` where the state it is taken from is the goal, at each of the horizon's
   steps. Nothing ends at the goal: it can be left, and it keeps paying.
+- `shift` changes the grid and leaves the demonstrations behind: they come from the grid as its
+  other settings describe it, and its expert. The learner's grid, the evaluation and the expert
+  that both refer to have `SHIFTED_SLIP` added to the slip (at most 1) with `dynamics`, begin in
+  the cell opposite `start` on its row with `start`, or both. The expert plans anew there.
 """
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from imitax.config import SpecError, config, setting
+from imitax.demonstrations import subsampling
 from imitax.envs.tabular import TabularFamily
 from imitax.experts import planned
 from imitax.mdp import TabularMDP
@@ -32,6 +39,8 @@ SPARSE_FROM = 64
 """Grids with so many states or more list successors instead of dense rows."""
 LARGEST = 4096
 """Most states of a grid."""
+SHIFTED_SLIP = 0.2
+"""Added to the slip by `shift=dynamics`."""
 
 
 @config
@@ -53,6 +62,34 @@ class GridworldSettings:
         "of a reward: one per state; or row, column and proximity to the goal",
         choices=("indicator", "coordinates"),
     )
+    shift: str = setting(
+        "none",
+        "since the demonstrations: 0.2 more slip; start at the row's other end; both",
+        choices=("none", "dynamics", "start", "both"),
+    )
+    subsample: int = subsampling()
+
+
+def shifted(settings: GridworldSettings) -> GridworldSettings:
+    """The settings of the grid that `shift` leads to; its own shift is `none`.
+
+    Raises:
+        SpecError: a shift that changes nothing.
+    """
+    kind, slip, start = settings.shift, settings.slip, settings.start
+    if kind in ("dynamics", "both"):
+        slip = min(slip + SHIFTED_SLIP, 1.0)
+    if kind in ("start", "both") and not isinstance(start, str):
+        start = (start[0], settings.size[1] - 1 - start[1])
+    unchanged = {"dynamics": slip == settings.slip, "start": start == settings.start}
+    for part in ("dynamics", "start"):
+        if kind in (part, "both") and unchanged[part]:
+            key = "slip" if part == "dynamics" else "start"
+            raise SpecError(
+                f"gridworld: shift={kind} changes nothing where {key}="
+                f"{show(getattr(settings, key))}; choose another {key} or another shift"
+            )
+    return dataclasses.replace(settings, slip=slip, start=start, shift="none")
 
 
 def moves_of(settings: GridworldSettings) -> np.ndarray:
@@ -91,6 +128,10 @@ class Gridworld(TabularFamily):
             )
         for key in ("start", "goal"):
             self._check_cell(key, getattr(settings, key))
+        self.actual = shifted(settings)
+        """The settings of this grid, the shift carried out."""
+        if settings.shift != "none":
+            self.source = Gridworld(dataclasses.replace(settings, shift="none"))
 
     def _check_cell(self, key: str, cell: tuple[int, ...] | str) -> None:
         size = self.settings.size
@@ -107,7 +148,7 @@ class Gridworld(TabularFamily):
         """Transition probabilities, [S, A, A] with successors int32 [S, A, A], or [S, A, S]."""
         num_actions = self.num_actions
         num_moves = num_actions - self.settings.stay
-        slip = jnp.float32(self.settings.slip)
+        slip = jnp.float32(self.actual.slip)
         slipped = (jnp.arange(num_actions) < num_moves) * (slip / num_moves)
         chances = (1.0 - slip) * jnp.eye(num_actions, dtype=jnp.float32) + slipped
         after = jnp.array(followers(self.settings.size, self.moves))
@@ -135,13 +176,13 @@ class Gridworld(TabularFamily):
 
     def instance(self, key, horizon, num_demos, max_horizon):
         """The grid, and its planning expert for this horizon."""
-        settings, num_states = self.settings, self.num_states
+        settings, num_states = self.actual, self.num_states
         shape = (num_states, self.num_actions)
         transition, successor = self.dynamics(num_states >= SPARSE_FROM)
         features = self.state_features()
         at_goal = self._only(settings.goal)
         initial = jnp.full(num_states, 1.0 / num_states, jnp.float32)
-        if settings.start != "uniform":
+        if not isinstance(settings.start, str):
             initial = self._only(settings.start)
         mdp = TabularMDP(
             transition=transition,

@@ -8,6 +8,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from imitax.config import check_ranges, config, setting
+from imitax.demonstrations import check_subsample, subsampling
 from imitax.experts import controllers
 from imitax.policies import Policy
 from imitax.spec import write
@@ -41,12 +42,16 @@ class ControlFamily(environment.Environment):
     """Length of the observation."""
     num_controls = 1
     """Length of the action."""
+    shuffles = False
+    """Whether demonstrated actions are shuffled; see `imitax.demonstrations.shuffled`."""
 
     def __init__(self, settings: Any):
         super().__init__()
         check_ranges(settings, self.family)
         self.settings = settings
         self.spec = write(self.family, settings)
+        self.source: Any = self
+        """The family in which demonstrations are collected."""
 
     @property
     def action_limit(self) -> float:
@@ -54,7 +59,8 @@ class ControlFamily(environment.Environment):
         raise NotImplementedError
 
     def check_grid(self, horizons: tuple[int, ...], num_demos: tuple[int, ...]) -> None:
-        """Every sweep has a meaning here."""
+        """Refuse a sweep that this family has no meaning for; raises `SpecError`."""
+        check_subsample(self.family, self.settings.subsample, horizons)
 
     def sample_params(
         self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int
@@ -124,6 +130,7 @@ class LaneSettings:
     noise: float = setting(0.1, "standard deviation of a step's noise", low=0.0)
     width: float = setting(1.0, "half width of the lane", low=START)
     absorbing: bool = setting(True, "whether leaving the lane ends the episode")
+    subsample: int = subsampling()
 
 
 @struct.dataclass(kw_only=True)

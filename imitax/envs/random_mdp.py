@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.config import SpecError, config, setting
+from imitax.demonstrations import subsampling
 from imitax.envs.tabular import TabularFamily
 from imitax.experts import planned
 from imitax.mdp import TabularMDP
@@ -20,6 +21,7 @@ class RandomMDPSettings:
     num_actions: int = setting(4, "actions", low=2, high=1024)
     branching: int = setting(3, "possible successors of each state and action", low=1, high=4096)
     temperature: float = setting(0.0, "expert's temperature, in reward; 0: optimal", low=0.0)
+    subsample: int = subsampling()
 
 
 def distinct(uniform: jax.Array, size: int) -> jax.Array:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.config import config, setting
+from imitax.demonstrations import subsampling
 from imitax.envs.lane import ControlFamily, ControlParams, PositionState
 from imitax.experts import controllers
 from imitax.policies import Policy
@@ -17,6 +18,7 @@ class SinePathSettings:
     """Settings of `sine-path`."""
 
     noise: float = setting(0.02, "standard deviation of the noise of x and of y", low=0.0)
+    subsample: int = subsampling()
 
 
 class SinePath(ControlFamily):

@@ -9,6 +9,7 @@ from gymnax.environments import environment, spaces
 
 from imitax import mdp as exact
 from imitax.config import check_ranges
+from imitax.demonstrations import check_subsample
 from imitax.distributions import inverse_cdf
 from imitax.mdp import TabularMDP
 from imitax.policies import Policy, tabular
@@ -52,6 +53,8 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
         check_ranges(settings, self.family)
         self.settings = settings
         self.spec = write(self.family, settings)
+        self.source: Any = self
+        """The family in which demonstrations are collected."""
         self.num_states = num_states
         self._num_actions = num_actions
 
@@ -63,6 +66,7 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
 
     def check_grid(self, horizons: tuple[int, ...], num_demos: tuple[int, ...]) -> None:
         """Refuse a sweep that this family has no meaning for; raises `SpecError`."""
+        check_subsample(self.family, self.settings.subsample, horizons)
 
     def sample_params(
         self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int
