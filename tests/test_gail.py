@@ -53,6 +53,7 @@ def tiny(dtype=np.float64, seed=0, P=None, rho=None, shown=None):
             None, None, None, pad(shown).astype(dtype), jnp.int32(NUM_DEMOS)
         ),
         expert=tabular(jnp.zeros((S, A))),  # never read
+        source_params=None,
         capacity=Capacity(H + 1, NUM_DEMOS),
     )
     return Tiny(P, rho, shown / NUM_DEMOS, problem)

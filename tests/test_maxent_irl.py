@@ -57,6 +57,7 @@ def task(features, shown, num_demos=NUM_DEMOS, P=P, rho=RHO):
         num_demos=number,
         demonstrations=Demonstrations(None, None, None, jnp.asarray(counts), number),
         expert=tabular(jnp.zeros((S, A))),  # never read
+        source_params=None,
         capacity=Capacity(len(shown) + 2, NUM_DEMOS),
     )
 

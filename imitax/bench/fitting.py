@@ -155,6 +155,7 @@ def _instance(env, seed, num_demos, horizon, capacity, episodes: _Episodes) -> I
             num_episodes=num_demos,
         ),
         expert=expert,
+        source_params=env.without_reward(params),
         capacity=capacity,
     )
     return Instance(params, expert, problem, own.learner, own.evaluation)
