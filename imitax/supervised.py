@@ -140,7 +140,7 @@ def train_on(
 ) -> Fit:
     """Take `num_updates` gradient steps, or fewer where validation stops them.
 
-    With validation, `fit.params` are the best ones at the end.
+    With validation, `fit.params` are the best ones at the end; Adam's moments are the last ones.
 
     Args:
         key: folded with the number of each step.
