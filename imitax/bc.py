@@ -2,8 +2,9 @@
 
 Tabular, the estimate is the empirical action distribution where something was seen; where nothing
 was seen it is uniform (the definition of Xu, Li and Yu 2022) or the first action. Non-stationary
-(one table per step) unless `stationary=true` (one table for all steps). With a network, the loss
-is minimised by Adam on minibatches.
+(one table per step) unless `stationary=true` (one table for all steps). With a network, one of the
+losses of `imitax.losses` is minimised by Adam on minibatches; an algorithm step is a gradient step,
+and with validation the `check_every` gradient steps up to a look at the held-out samples.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +16,9 @@ from imitax import supervised
 from imitax.algorithm import blank_metrics
 from imitax.config import check_ranges, config, setting
 from imitax.envs.tabular import TabularFamily
+from imitax.network_settings import NetworkSettings, head
 from imitax.policies import Policy, tabular
+from imitax.samples import Dataset, dataset, hold_out
 from imitax.types import Algorithm, Demand, Problem
 
 
@@ -29,7 +32,7 @@ class TabularBCConfig:
 
 
 @config
-class NetworkBCConfig(supervised.NetworkSettings):
+class NetworkBCConfig(NetworkSettings):
     """Behavioural cloning with a network."""
 
     num_steps: int = setting(1000, "gradient steps", low=1)
@@ -47,7 +50,7 @@ class NetworkBCState(NamedTuple):
     """The network and the samples it learns from."""
 
     fit: supervised.Fit
-    data: supervised.Dataset
+    data: Dataset
     converged: jax.Array
 
 
@@ -129,24 +132,33 @@ def _tabular(config: TabularBCConfig) -> Algorithm:
 
 
 def _network(env: Any, config: NetworkBCConfig) -> Algorithm:
-    head = supervised.head(config, env, "bc")
+    network, num_updates = head(config, env, "bc"), config.num_steps
 
     def init(key, problem: Problem):
-        shown = problem.demonstrations
         num_rows = problem.capacity.num_demos * problem.capacity.horizon
-        data = supervised.dataset(shown, num_rows)
-        fit = supervised.start(key, head, config.learning_rate, data.obs[0])
+        data = dataset(problem.demonstrations, num_rows)
+        if config.validation:
+            key, held_key = jax.random.split(key)
+            data = hold_out(held_key, data, config.validation)
+        fit = supervised.start(key, network, config, data)
         return NetworkBCState(fit, data, jnp.bool_(False))
 
     def step(key, problem: Problem, state: NetworkBCState):
         del problem
-        fit, _ = supervised.update(key, head, config, state.fit, state.data)
-        metrics = blank_metrics()._replace(expert_labels=state.data.size)
-        return state._replace(fit=fit), metrics
+        fit, data, converged = state
+        done = supervised.num_taken(fit)
+        if config.validation:
+            fit = supervised.train_and_look(key, network, config, fit, data, done, num_updates)
+            converged = supervised.stopped(config, fit)
+        else:
+            progress = done / num_updates
+            fit, _ = supervised.update(key, network, config, fit, data, progress=progress)
+        metrics = blank_metrics()._replace(expert_labels=data.size)
+        return NetworkBCState(fit, data, converged), metrics
 
     def policy(problem: Problem, state: NetworkBCState) -> Policy:
         del problem
-        return Policy(state.fit.params, head)
+        return supervised.policy(network, state.fit)
 
-    num_steps = config.num_steps
-    return Algorithm(init, step, policy, lambda _: jnp.int32(num_steps), Demand("episodes"), False)
+    legs = -(-num_updates // config.check_every) if config.validation else num_updates
+    return Algorithm(init, step, policy, lambda _: jnp.int32(legs), Demand("episodes"), False)

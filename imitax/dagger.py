@@ -10,10 +10,13 @@ probability beta_i:
     linear        max(beta_min, 1 - i/n)
     exponential   beta_decay^i       (the paper's p^i)
 
-We return the last policy; the paper returns the best on validation.
+We return the last policy; the paper returns the best on validation. A network's losses and training
+are those of behavioural cloning; each round goes on from the last one's parameters or retrains
+fresh ones. With `normalise`, observations are measured when parameters are fresh: by the first
+demonstration if rounds go on from it, by all labels if each round retrains. With `validation`, a
+sample stays held out for good, and each round keeps its best parameters.
 """
 
-import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -22,11 +25,13 @@ import jax.numpy as jnp
 from imitax import rollout, supervised
 from imitax.algorithm import blank_metrics
 from imitax.bc import likelihood_row, pooled
-from imitax.config import SpecError, check_ranges, config, is_concrete, setting
+from imitax.config import check_ranges, config, setting
 from imitax.distributions import Distribution, Mixture, inverse_cdf
 from imitax.envs.tabular import TabularFamily
 from imitax.mdp import at, put
+from imitax.network_settings import NetworkSettings, among, check_meaning, head
 from imitax.policies import Policy, tabular, tabulate
+from imitax.samples import Dataset, append, dataset, hold_out
 from imitax.sums import rounded
 from imitax.types import Algorithm, Demand, Problem
 
@@ -60,11 +65,27 @@ class TabularDaggerConfig(Mixing):
 
 
 @config
-class NetworkDaggerConfig(Mixing, supervised.NetworkSettings):
-    """DAgger with a network, trained on from round to round."""
+class NetworkDaggerConfig(Mixing, NetworkSettings):
+    """DAgger with a network."""
 
-    updates_per_round: int = setting(200, "gradient steps after each round's labels", low=1)
-    first_updates: int = setting(1000, "gradient steps on the first demonstration", low=1)
+    refit: str = setting(
+        "continue",
+        "each round goes on from the last one's parameters, or retrains fresh ones",
+        choices=("continue", "restart"),
+    )
+    updates_per_round: int = setting(200, "gradient steps of a round, refit=continue", low=1)
+    first_updates: int = setting(
+        1000, "gradient steps from fresh parameters: at first, with refit=restart always", low=1
+    )
+
+
+CONDITIONS = {
+    "beta": among("schedule", "constant"),
+    "beta_min": among("schedule", "linear"),
+    "beta_decay": among("schedule", "exponential"),
+    "updates_per_round": among("refit", "continue"),
+}
+"""When a setting of DAgger's own has a meaning."""
 
 
 class TabularDaggerState(NamedTuple):
@@ -81,7 +102,7 @@ class NetworkDaggerState(NamedTuple):
     """All labels so far, and the network they train."""
 
     fit: supervised.Fit
-    data: supervised.Dataset
+    data: Dataset
     num_episodes: jax.Array
     """Labelled episodes so far, int32."""
     own_steps: jax.Array
@@ -122,24 +143,10 @@ def dagger(env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = 
         is_table = isinstance(env, TabularFamily)
         config = TabularDaggerConfig() if is_table else NetworkDaggerConfig()
     check_ranges(config, "dagger")
-    _check_mixing(config)
+    check_meaning(config, CONDITIONS, "dagger")
     if isinstance(config, TabularDaggerConfig):
         return _tabular(env, config)
     return _network(env, config)
-
-
-def _check_mixing(config: Mixing) -> None:
-    owners = {"beta": "constant", "beta_min": "linear", "beta_decay": "exponential"}
-    for field in dataclasses.fields(config):
-        schedule = owners.get(field.name)
-        value = getattr(config, field.name)
-        if schedule is None or not is_concrete(value) or value == field.default:
-            continue
-        if config.schedule != schedule:
-            raise SpecError(
-                f"dagger: {field.name}={value} has no meaning with schedule={config.schedule}; "
-                f"set schedule={schedule} or leave {field.name} out"
-            )
 
 
 def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
@@ -221,16 +228,18 @@ def mixed(params: Any, obs: jax.Array, time: jax.Array) -> Distribution:
 
 
 def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
-    head = supervised.head(config, env, "dagger")
-    size = config.episodes_per_round
+    network, size = head(config, env, "dagger"), config.episodes_per_round
 
     def init(key, problem: Problem):
         start_key, fit_key = jax.random.split(key)
         # The last round writes `size` episodes of which some may be masked.
         num_rows = problem.capacity.num_demos * problem.capacity.horizon
-        data = supervised.dataset(problem.demonstrations, num_rows)
-        fit = supervised.start(start_key, head, config.learning_rate, data.obs[0])
-        fit = _updates(fit_key, head, config, fit, data, config.first_updates)
+        data = dataset(problem.demonstrations, num_rows)
+        if config.validation:
+            start_key, held_key = jax.random.split(start_key)
+            data = hold_out(held_key, data, config.validation)
+        fit = supervised.start(start_key, network, config, data)
+        fit = supervised.train_on(fit_key, network, config, fit, data, config.first_updates)
         num_episodes = problem.demonstrations.num_episodes
         return NetworkDaggerState(fit, data, num_episodes, jnp.int32(0), jnp.bool_(False))
 
@@ -238,12 +247,11 @@ def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
         roll_key, fit_key = jax.random.split(key)
         index = 1 + (state.num_episodes - 1) // size
         share = expert_share(config, index, num_rounds(config, problem))
-        acting = Policy((problem.expert, Policy(state.fit.params, head), share), mixed)
+        acting = Policy((problem.expert, supervised.policy(network, state.fit), share), mixed)
         own = jnp.minimum(problem.num_demos - state.num_episodes, size)
         data = _aggregate(roll_key, env, problem, acting, size, own, state.data)
         new = data.size - state.data.size
-        updates = jnp.where(own > 0, config.updates_per_round, 0)
-        fit = _updates(fit_key, head, config, state.fit, data, updates)
+        fit = _refit(fit_key, network, config, state.fit, data, own > 0)
         own_steps = state.own_steps + new
         state = NetworkDaggerState(fit, data, state.num_episodes + own, own_steps, state.converged)
         metrics = blank_metrics()._replace(expert_labels=data.size, environment_steps=own_steps)
@@ -251,12 +259,24 @@ def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
 
     def policy(problem: Problem, state: NetworkDaggerState) -> Policy:
         del problem
-        return Policy(state.fit.params, head)
+        return supervised.policy(network, state.fit)
 
     def num_steps(problem: Problem):
         return jnp.maximum(num_rounds(config, problem), 1)
 
     return Algorithm(init, step, policy, num_steps, Demand("episodes", at_most=1), False)
+
+
+def _refit(key, network, config: NetworkDaggerConfig, fit, data, has_new):
+    """Train on all labels, from where the last round ended or afresh; not without a new label."""
+    num_updates = config.updates_per_round
+    if config.refit == "restart":
+        start_key, key = jax.random.split(key)
+        fresh = supervised.start(start_key, network, config, data)
+        fit = jax.tree.map(lambda new, old: jnp.where(has_new, new, old), fresh, fit)
+        num_updates = config.first_updates
+    updates = jnp.where(has_new, num_updates, 0)
+    return supervised.train_on(key, network, config, fit, data, updates)
 
 
 def _aggregate(key, env, problem, acting, size, own, data):
@@ -278,11 +298,4 @@ def _aggregate(key, env, problem, acting, size, own, data):
     lengths = jnp.where(jnp.arange(size) < own, episodes.length, 0)
     valid = jnp.arange(max_horizon) < lengths[:, None]
     flat = [x.reshape(size * max_horizon, *x.shape[2:]) for x in (episodes.obs, episodes.label)]
-    return supervised.append(data, flat[0], flat[1], valid.ravel())
-
-
-def _updates(key, head, config, fit, data, num_updates):
-    def body(index, fit):
-        return supervised.update(jax.random.fold_in(key, index), head, config, fit, data)[0]
-
-    return jax.lax.fori_loop(0, num_updates, body, fit)
+    return append(data, flat[0], flat[1], valid.ravel())

@@ -1,0 +1,52 @@
+"""Observations in units of their own spread."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from imitax.networks import Head
+from imitax.samples import Dataset, add_up
+
+FLOOR = 1e-6
+"""A coordinate with a smaller standard deviation is taken for a constant."""
+
+
+class Normaliser(NamedTuple):
+    """Subtracts a mean and divides by a scale."""
+
+    mean: jax.Array
+    """[F]: of each coordinate of a vector, of each channel of an image."""
+    scale: jax.Array
+    """[F], positive: the standard deviation, or 1 where it is below `FLOOR`."""
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Inputs [..., F], each coordinate with mean 0 and deviation 1 over the data."""
+        return (inputs - self.mean) / self.scale
+
+
+def normaliser(head: Head, data: Dataset) -> Normaliser:
+    """Mean and standard deviation (divided by n, not n - 1) of all filled rows of a data set.
+
+    Sums are of differences to the first row, so that a constant coordinate has deviation 0
+    exactly; it passes with its mean removed and unscaled.
+    """
+
+    def rows(number):
+        inputs = jax.vmap(head.raw_inputs)(data.obs[number])
+        return inputs.reshape(inputs.shape[0], -1, inputs.shape[-1])
+
+    start = rows(jnp.zeros(1, jnp.int32))
+    first = start[0, 0]
+    count = jnp.maximum(data.size * start.shape[1], 1).astype(first.dtype)
+
+    def mean_of(function):
+        def term(number, inside):
+            values = jnp.where(inside[:, None, None], function(rows(number) - first), 0.0)
+            return jnp.sum(values, axis=(0, 1))
+
+        return add_up(term, data.size) / count
+
+    shift = mean_of(lambda x: x)
+    deviation = jnp.sqrt(mean_of(lambda x: (x - shift) ** 2))
+    return Normaliser(first + shift, jnp.where(deviation > FLOOR, deviation, 1.0))
