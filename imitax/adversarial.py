@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imitax import actor_critic, ppo, supervised
+from imitax import actor_critic, ppo, samples
 from imitax.actor_critic import Actor, Scaling
 from imitax.algorithm import blank_metrics
 from imitax.config import config, setting
@@ -166,7 +166,7 @@ def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
     rows = problem.capacity.num_demos * problem.capacity.horizon
     if rewards.successive:
         shown = shown._replace(length=jnp.maximum(length - 1, 0))
-    data = supervised.dataset(shown, rows)
+    data = samples.dataset(shown, rows)
     inputs = actor.encode(data.obs)
     one = jnp.ones(inputs.shape[1:])
     player = ppo.start(start_key, actor, settings, env, params, Scaling(0.0 * one, one))
@@ -178,7 +178,7 @@ def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
     later = None
     if rewards.successive:
         after = shown._replace(obs=jnp.roll(obs, -1, axis=1))
-        later = player.scaling(actor.encode(supervised.dataset(after, rows).obs))
+        later = player.scaling(actor.encode(samples.dataset(after, rows).obs))
     absorbed = (
         share_after_end(env, problem.horizon, length) if settings.absorbing else jnp.float32(0.0)
     )
