@@ -66,6 +66,11 @@ BAD = [
     ({"devices": ["4096"]}, ["--devices 4096"]),
     ({"chunk_size": ["0"]}, ["chunk size", "got 0"]),
     ({"sedes": ["4"]}, ["--sedes"]),
+    ({"curve": ["-1"]}, ["curve", "1 to 1000", "got -1"]),
+    ({"curve": ["1001"]}, ["curve", "got 1001"]),
+    ({"expert_file": ["x.h5"]}, ["x.h5", "no environment x", "ENV=x.h5", "reset-cliff"]),
+    ({"expert_file": ["CartPole-v0.h5"]}, ["no environment CartPole-v1", "reset-cliff"]),
+    ({"expert_file": [""]}, ["--expert-file", "[ENV=]FILE[@SNAPSHOT]"]),
 ]
 
 
@@ -101,6 +106,10 @@ TOML = [
     ("[[block]]\nenvironment = ['lane']", "did you mean 'environments'"),
     ("[[block]]\nenvironments = ['lane']\nalgorithms = 'bc'", "algorithms must be a list"),
     ("[[block]]\nenvironments = ['lane']\nalgorithms = ['bc']\nhorizons = [true]", "horizons"),
+    ("curve = 2.5\n[[block]]", "curve must be a whole number, got 2.5"),
+    ("seeds_gpu = '9'\n[[block]]", "seeds_gpu must be a whole number"),
+    ("specs = ['bc']\n[[block]]", "[specs] must be a table of strings"),
+    ("[specs]\nmine = 'bc'\n[[block]]\nenvironments = ['@mein']", "did you mean 'mine'"),
     (
         "[[block]]\nenvironments = ['lane']\nalgorithms = ['bc']\nhorizons = [2]\n"
         "num_demos = [3]\nat_horizon = 2",
@@ -143,6 +152,35 @@ def test_suites_are_crosses_or_products_with_their_own_seeds(seeds, expected):
     assert tuple(block.seeds for block in sweep.blocks) == expected
     assert sweep.blocks[0].cells == ((4, 9), (8, 9), (8, 3))
     assert sweep.blocks[1].cells == ((4, 1), (4, 2))
+
+
+NAMED = """
+seeds = 50
+seeds_gpu = 80
+curve = 4
+[specs]
+plain = "bc"
+mixed = "dagger:beta=0.1"
+place = "reset-cliff:num_states=4"
+[[block]]
+environments = ["@place", "@place,reward=terminal"]
+algorithms = ["@plain", "@plain,unseen=first", "@mixed,unseen=first", "@mixed"]
+horizons = [4]
+num_demos = [3]
+"""
+
+
+def test_specs_can_have_names_and_a_gpu_its_seeds():
+    sweep = suites.parse(NAMED, "here", "named")
+    cliffs = ("reset-cliff:num_states=4", "reset-cliff:num_states=4,reward=terminal")
+    assert sweep.blocks[0].environments == cliffs
+    mixed = ("dagger:beta=0.1,unseen=first", "dagger:beta=0.1")
+    assert sweep.blocks[0].algorithms == ("bc", "bc:unseen=first", *mixed)
+    assert (sweep.curve, sweep.blocks[0].seeds) == (4, 50)
+    assert suites.parse(NAMED, "here", "named", gpu=True).blocks[0].seeds == 80
+    assert suites.parse(NAMED, "here", "named", 7, gpu=True).blocks[0].seeds == 7
+    assert suites.parse(CROSS, "here", "cross", gpu=True).blocks[0].seeds == 50
+    resolve(sweep)
 
 
 def test_named_suites_resolve():
@@ -193,13 +231,15 @@ def test_lists_show_every_name_and_setting(capsys):
 
 def test_a_sweep_ends_with_a_report_and_continues(tmp_path, capsys):
     out = tmp_path / "out"
-    line = sweep_line(out, horizons=["4", "8", "8"], env=["standard-imitation"])
+    changes = {"horizons": ["4", "8", "8"], "env": ["standard-imitation"], "curve": ["2"]}
+    line = sweep_line(out, **changes)
     assert cli.main(line) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
     assert "standard-imitation  bc" in printed.out
     assert str(out / "report.md") in printed.out
     assert len(pd.read_parquet(out / "results")) == 4
+    assert len(pd.read_parquet(out / "curves")) == 8
     assert (out / "summary.csv").exists()
     assert cli.main(line) == 0
     assert len(json.loads((out / "manifest.json").read_text())["resumed"]) == 1
