@@ -13,7 +13,8 @@ from imitax.bench import expert_files, fit, listing, terminal
 from imitax.bench.cli import num_cores
 from imitax.bench.manifest import StoreError, load_manifest
 from imitax.bench.plan import CHUNK_SIZE, Plan, Sweep, all_chunks, resolve
-from imitax.bench.report import ReportError, write_report
+from imitax.bench.reading import ReportError
+from imitax.bench.report import write_report
 from imitax.bench.store import Store
 from imitax.bench.suites import load
 from imitax.bench.sweep import run
