@@ -184,12 +184,29 @@ def test_specs_can_have_names_and_a_gpu_its_seeds():
 
 
 def test_named_suites_resolve():
-    assert suites.names() == ["quickstart", "regret"]
-    for name in suites.names():
+    assert suites.names() == ["control", "gail-classic", "quickstart", "regret"]
+    for name in ("quickstart", "regret"):
         plan = resolve(suites.load(name))
         assert plan.sweep.name == name
     with pytest.raises(SpecError, match="did you mean 'regret'"):
         suites.load("regrets")
+
+
+def test_control_is_what_the_issue_asks_for():
+    sweep = suites.load("control")
+    places = {env: block for block in sweep.blocks for env in block.environments}
+    ids = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0"]
+    fixed = [f"{name}:fixed=true" for name in ids]
+    others = ["MountainCarContinuous-v0", "Pendulum-v1", "FourRooms-misc", "Catch-bsuite"]
+    assert set(places) == {*ids, *fixed, *others, "obstacle"}
+    for block in places.values():
+        names = {text.split(":")[0] for text in block.algorithms}
+        assert names == {"bc", "dagger", "maxent-irl", "gail", "expert", "random"}
+        longest = max(horizon for horizon, _ in block.cells)
+        assert {demos for horizon, demos in block.cells if horizon == longest} >= {1, 10, 50}
+    assert suites.load("control", gpu=True).blocks[0].seeds > sweep.blocks[0].seeds
+    classic = [suites.load("gail-classic", gpu=gpu).blocks for gpu in (False, True)]
+    assert [{block.seeds for block in blocks} for blocks in classic] == [{16}, {64}]
 
 
 def test_quickstart_is_what_the_issue_asks_for():

@@ -38,6 +38,8 @@ def is_variable_horizon(environment: str) -> bool:
     name, raw = split(environment)
     if name == "lane":
         return raw.get("absorbing") != "false"
+    if name == "obstacle":  # into which one may run
+        return True
     return name in ENDS_EARLY and raw.get("fixed") != "true"
 
 
