@@ -55,7 +55,9 @@ def changes(environment: str, algorithm: str) -> tuple[str, ...] | None:
 
 
 def left_out_table(summary: pd.DataFrame) -> str | None:
-    """The table, tasks and changes downwards, algorithms across; None where nothing was changed.
+    """The table, tasks and changes downwards, algorithms across.
+
+    None unless something stands there as published, and something changed.
 
     Args:
         summary: from `imitax.bench.scores.summarise_scores`.
@@ -69,7 +71,7 @@ def left_out_table(summary: pd.DataFrame) -> str | None:
             task, name = split(row.environment)[0], split(row.algorithm)[0]
             cell = shown.setdefault((task, labels), {}).setdefault(name, [])
             cell.append(_score(row))
-    if not any(labels != _LABELS[:1] for _, labels in shown):
+    if len({labels == _LABELS[:1] for _, labels in shown}) < 2:
         return None
     found = {name for row in shown.values() for name in row}
     names = [*(name for name in METHODS if name in found), *sorted(found - set(METHODS))]

@@ -98,6 +98,9 @@ def learning_figure(
         for row, demos in zip(axes, numbers, strict=True):
             for panel, axis in zip(row, kinds, strict=True):
                 own = [one for one in drawn if (one.num_demos, one.axis) == (demos, axis)]
+                if not own:
+                    panel.set_axis_off()
+                    continue
                 _curves(panel, own, references, style)
                 panel.set_title(f"demonstrations $N$ = {demos}", fontsize=9, loc="left")
                 panel.set_xlabel(STEPS[axis])
@@ -118,9 +121,6 @@ def _references(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _curves(panel: Axes, own: Sequence[Track], references: dict[str, float], style: Style) -> None:
-    if not own:
-        panel.set_axis_off()
-        return
     for name, value in references.items():
         panel.axhline(value, zorder=1, **CONTROLS[name])
     for track in own:
