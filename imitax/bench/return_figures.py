@@ -1,5 +1,6 @@
 """Figures of returns: learning curves, and normalised scores versus demonstrations."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -95,16 +96,11 @@ def learning_figure(
         figure = Figure(figsize=size, layout="constrained")
         figure.suptitle("\n".join(wrap(environment, 70)), fontsize=10, fontweight="bold")
         axes = figure.subplots(len(numbers), len(kinds), squeeze=False)
-        for row, demos in zip(axes, numbers, strict=True):
-            for panel, axis in zip(row, kinds, strict=True):
-                own = [one for one in drawn if (one.num_demos, one.axis) == (demos, axis)]
-                if not own:
-                    panel.set_axis_off()
-                    continue
-                _curves(panel, own, references, style)
-                panel.set_title(f"demonstrations $N$ = {demos}", fontsize=9, loc="left")
-                panel.set_xlabel(STEPS[axis])
-                panel.set_ylabel("mean return")
+        for panel, (demos, axis) in zip(
+            axes.ravel(), itertools.product(numbers, kinds), strict=True
+        ):
+            own = [one for one in drawn if (one.num_demos, one.axis) == (demos, axis)]
+            _learning(panel, own, references, style)
         specs = list(dict.fromkeys(track.algorithm for track in drawn))
         _legend(figure, specs, style, [*references], "band: 95% interval of the mean", len(kinds))
     return figure
@@ -120,7 +116,15 @@ def _references(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _curves(panel: Axes, own: Sequence[Track], references: dict[str, float], style: Style) -> None:
+def _learning(
+    panel: Axes, own: Sequence[Track], references: dict[str, float], style: Style
+) -> None:
+    if not own:
+        panel.set_axis_off()
+        return
+    panel.set_title(f"demonstrations $N$ = {own[0].num_demos}", fontsize=9, loc="left")
+    panel.set_xlabel(STEPS[own[0].axis])
+    panel.set_ylabel("mean return")
     for name, value in references.items():
         panel.axhline(value, zorder=1, **CONTROLS[name])
     for track in own:

@@ -54,14 +54,12 @@ def scored(rows: pd.DataFrame) -> pd.DataFrame:
         where a seed diverged. Empty where there are none.
     """
     parts = []
-    own = _references(rows, CELL[:1] + CELL[2:])
+    own = _references(rows, ["environment", "horizon", "num_demos"])
     tasks = rows.assign(task=[task_of(text) for text in rows["environment"]])
     same_task = _references(tasks, ["task", "horizon"])
-    for (environment, horizon, demos), cell in groups(rows, [*CELL[:1], *CELL[2:]]):
-        found = own.get(
-            (environment, horizon, demos), same_task.get((task_of(environment), horizon))
-        )
-        if found is None or is_tabular(environment):
+    for key, cell in groups(rows, ["environment", "horizon", "num_demos"]):
+        found = own.get(key) or same_task.get((task_of(key[0]), key[1]))
+        if found is None or is_tabular(key[0]):
             continue
         learners = cell.loc[~cell["algorithm"].isin(CONTROLS), :]
         earned = np.where(learners["regret"].notna(), learners["learner_return"], np.nan)
