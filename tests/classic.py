@@ -63,14 +63,15 @@ def changed_rows(environment):
 
 
 def results():
-    """Everything, with three diverged seeds of BC."""
+    """Everything, with three diverged seeds of BC, whose returns mean nothing."""
     frames = [part for name in PAPER for part in [*main_rows(name), *changed_rows(name)]]
     rows = pd.concat(frames, ignore_index=True)
     spec = f"Acrobot-v1:{PAPER['Acrobot-v1']}"
     cell = (rows.environment == spec) & (rows.algorithm == "bc") & (rows.num_demos == 1)
     bad = rows.index[cell][:3]
     rows.loc[bad, "status"] = "diverged"
-    rows.loc[bad, ["regret", "learner_return"]] = np.nan
+    rows.loc[bad, "regret"] = np.nan
+    rows.loc[bad, "learner_return"] = 12345.0
     return rows
 
 

@@ -73,6 +73,14 @@ def test_the_cells_own_controls_come_first():
     assert found.to_dict() == pytest.approx({1: 0.5, 7: (0.75 - 0.25) / (1.0 - 0.25)})
 
 
+def test_a_diverged_control_is_no_reference():
+    parts = [rows_of("CartPole-v1", "expert", 4, 1.0), rows_of("CartPole-v1", "bc", 4, 0.5)]
+    random = rows_of("CartPole-v1", "random", 4, 0.0)
+    random.loc[0, ["regret", "learner_return"]] = (np.nan, 12345.0)
+    found = scored(pd.concat([*parts, random], ignore_index=True))
+    np.testing.assert_allclose(found["score"], np.full(SEEDS, 0.5))
+
+
 @pytest.mark.parametrize("missing", ["expert", "random", "better"])
 def test_there_is_no_score_without_both_controls_in_their_order(missing):
     parts = [rows_of("CartPole-v1", "bc", 4, 0.5)]

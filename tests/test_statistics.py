@@ -217,6 +217,9 @@ def test_stratified_interquartile_mean_pools_and_resamples_within_strata():
     assert found.high - found.low < 0.5 < pool.high - pool.low
     one = stratified_interquartile_mean(strata[:1], seed=3)
     assert one == interquartile_mean(strata[0], seed=3)
+    # Twice the same seeds, drawn apart: the interval shrinks by about the root of two.
+    twice = stratified_interquartile_mean([strata[0], strata[0]], seed=3)
+    assert 0.6 < (twice.high - twice.low) / (one.high - one.low) < 0.82
     holed = [np.append(strata[0], np.nan), strata[1], np.array([np.nan])]
     assert stratified_interquartile_mean(holed, seed=3) == found
     assert stratified_interquartile_mean([np.array([np.nan])]).count == 0
