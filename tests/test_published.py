@@ -161,6 +161,11 @@ def test_signs_are_the_authors():
     assert not has_other_sign("MountainCar-v0", "gail:reward=log")
     assert has_other_sign("MountainCar-v0", "gail:reward=fairl")
     assert not has_other_sign("MountainCar-v0", "fem")
+    assert not has_other_sign("MountainCar-v0", "gtal:sign=negative")
+    assert has_other_sign("MountainCar-v0", "gtal:sign=positive")
+    assert has_other_sign("CartPole-v1", "fem:sign=negative")
+    assert not has_other_sign("CartPole-v1", "maxent-irl:reward=linear")
+    assert not has_other_sign("Pendulum-v1", "gail:reward=log")
 
 
 @pytest.mark.parametrize(

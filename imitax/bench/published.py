@@ -31,7 +31,10 @@ SUBSAMPLE = {"CartPole-v1": "10", "Acrobot-v1": "5", "MountainCar-v0": "5"}
 """Which pairs of a demonstration were kept: every tenth, every fifth."""
 
 REWARD = {"CartPole-v1": "softplus", "Acrobot-v1": "log", "MountainCar-v0": "log"}
-"""The form of the reward that the authors chose, as a setting of ours."""
+"""The form of GAIL's reward that the authors chose, as a setting of ours."""
+
+SIGN = {"softplus": "positive", "log": "negative"}
+"""The sign that linear rewards were shifted to, likewise."""
 
 EXPERT = {
     "CartPole-v1": (200.00, 0.00),
@@ -140,10 +143,16 @@ def task_name(environment: str) -> str | None:
 
 
 def has_other_sign(environment: str, algorithm: str) -> bool:
-    """Whether the reward's form is another than the authors' for this task."""
-    name = split(environment)[0]
-    reward = settings(algorithm).get("reward")
-    return reward is not None and name in REWARD and reward != REWARD[name]
+    """Whether the reward has another form, or was shifted to another sign, than the authors'.
+
+    A linear reward that is not shifted at all is not the other sign.
+    """
+    form, chosen = REWARD.get(split(environment)[0]), settings(algorithm)
+    if form is None:
+        return False
+    if split(algorithm)[0] == "gail" and chosen.get("reward", form) != form:
+        return True
+    return chosen.get("sign", "none") not in ("none", SIGN[form])
 
 
 def compare(rows: pd.DataFrame) -> list[Comparison]:
