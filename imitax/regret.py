@@ -1,5 +1,6 @@
 """How far a policy falls short of its expert: exactly in a table, by rollouts elsewhere."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -49,6 +50,37 @@ def evaluate(
     return Outcome(regret, learner, expert, finite)
 
 
+def judge(
+    env: Any, instance: Instance, *, num_episodes: int = NUM_EPISODES
+) -> Callable[[Policy], tuple[jax.Array, jax.Array]]:
+    """A judge of many policies of one instance: `policy -> (regret, return)`, as `evaluate` has it.
+
+    The expert is rolled out once, here, and not again for every policy. Both are NaN where the
+    policy holds a NaN or an infinity.
+
+    Args:
+        env: as for `evaluate`.
+        instance: as for `evaluate`.
+        num_episodes: as for `evaluate`; fewer are the first of more.
+    """
+    expert = None
+    if not isinstance(env, TabularFamily):
+        expert = _returns(env, instance, instance.expert, num_episodes)
+
+    def judged(policy: Policy) -> tuple[jax.Array, jax.Array]:
+        if expert is None:
+            lost, earned, _ = _exact(env, instance, policy, num_episodes)
+        else:
+            totals = _returns(env, instance, policy, num_episodes)
+            lost, earned = jnp.mean(expert - totals), jnp.mean(totals)
+        finite = jnp.bool_(True)
+        for leaf in jax.tree.leaves(policy.params):
+            finite = finite & jnp.all(jnp.isfinite(leaf))
+        return jnp.where(finite, lost, jnp.nan), jnp.where(finite, earned, jnp.nan)
+
+    return judged
+
+
 def regret(env: Any, instance: Instance, policy: Policy) -> jax.Array:
     """The regret alone; see `evaluate`."""
     return evaluate(env, instance, policy).regret
@@ -67,12 +99,15 @@ def _exact(env, instance, policy, num_episodes):
 
 
 def _rolled_out(env, instance, policy, num_episodes):
-    def returns(one):
-        def run(index):
-            key = jax.random.fold_in(instance.evaluation_key, index)
-            return total_reward(key, env, instance.params, one, instance.problem.horizon)
-
-        return jax.vmap(run)(jnp.arange(num_episodes))
-
-    learner, expert = returns(policy), returns(instance.expert)
+    learner, expert = (
+        _returns(env, instance, one, num_episodes) for one in (policy, instance.expert)
+    )
     return jnp.mean(expert - learner), jnp.mean(learner), jnp.mean(expert)
+
+
+def _returns(env, instance, policy, num_episodes):
+    def run(index):
+        key = jax.random.fold_in(instance.evaluation_key, index)
+        return total_reward(key, env, instance.params, policy, instance.problem.horizon)
+
+    return jax.vmap(run)(jnp.arange(num_episodes))

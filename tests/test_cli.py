@@ -66,6 +66,11 @@ BAD = [
     ({"devices": ["4096"]}, ["--devices 4096"]),
     ({"chunk_size": ["0"]}, ["chunk size", "got 0"]),
     ({"sedes": ["4"]}, ["--sedes"]),
+    ({"curve": ["-1"]}, ["curve", "1 to 1000", "got -1"]),
+    ({"curve": ["1001"]}, ["curve", "got 1001"]),
+    ({"expert_file": ["x.h5"]}, ["x.h5", "no environment x", "ENV=x.h5", "reset-cliff"]),
+    ({"expert_file": ["CartPole-v0.h5"]}, ["no environment CartPole-v1", "reset-cliff"]),
+    ({"expert_file": [""]}, ["--expert-file", "[ENV=]FILE[@SNAPSHOT]"]),
 ]
 
 
@@ -101,6 +106,10 @@ TOML = [
     ("[[block]]\nenvironment = ['lane']", "did you mean 'environments'"),
     ("[[block]]\nenvironments = ['lane']\nalgorithms = 'bc'", "algorithms must be a list"),
     ("[[block]]\nenvironments = ['lane']\nalgorithms = ['bc']\nhorizons = [true]", "horizons"),
+    ("curve = 2.5\n[[block]]", "curve must be a whole number, got 2.5"),
+    ("seeds_gpu = '9'\n[[block]]", "seeds_gpu must be a whole number"),
+    ("specs = ['bc']\n[[block]]", "[specs] must be a table of strings"),
+    ("[specs]\nmine = 'bc'\n[[block]]\nenvironments = ['@mein']", "did you mean 'mine'"),
     (
         "[[block]]\nenvironments = ['lane']\nalgorithms = ['bc']\nhorizons = [2]\n"
         "num_demos = [3]\nat_horizon = 2",
@@ -145,13 +154,59 @@ def test_suites_are_crosses_or_products_with_their_own_seeds(seeds, expected):
     assert sweep.blocks[1].cells == ((4, 1), (4, 2))
 
 
+NAMED = """
+seeds = 50
+seeds_gpu = 80
+curve = 4
+[specs]
+plain = "bc"
+mixed = "dagger:beta=0.1"
+place = "reset-cliff:num_states=4"
+[[block]]
+environments = ["@place", "@place,reward=terminal"]
+algorithms = ["@plain", "@plain,unseen=first", "@mixed,unseen=first", "@mixed"]
+horizons = [4]
+num_demos = [3]
+"""
+
+
+def test_specs_can_have_names_and_a_gpu_its_seeds():
+    sweep = suites.parse(NAMED, "here", "named")
+    cliffs = ("reset-cliff:num_states=4", "reset-cliff:num_states=4,reward=terminal")
+    assert sweep.blocks[0].environments == cliffs
+    mixed = ("dagger:beta=0.1,unseen=first", "dagger:beta=0.1")
+    assert sweep.blocks[0].algorithms == ("bc", "bc:unseen=first", *mixed)
+    assert (sweep.curve, sweep.blocks[0].seeds) == (4, 50)
+    assert suites.parse(NAMED, "here", "named", gpu=True).blocks[0].seeds == 80
+    assert suites.parse(NAMED, "here", "named", 7, gpu=True).blocks[0].seeds == 7
+    assert suites.parse(CROSS, "here", "cross", gpu=True).blocks[0].seeds == 50
+    resolve(sweep)
+
+
 def test_named_suites_resolve():
-    assert suites.names() == ["quickstart", "regret"]
-    for name in suites.names():
+    assert suites.names() == ["control", "gail-classic", "quickstart", "regret"]
+    for name in ("quickstart", "regret"):
         plan = resolve(suites.load(name))
         assert plan.sweep.name == name
     with pytest.raises(SpecError, match="did you mean 'regret'"):
         suites.load("regrets")
+
+
+def test_control_is_what_the_issue_asks_for():
+    sweep = suites.load("control")
+    places = {env: block for block in sweep.blocks for env in block.environments}
+    ids = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0"]
+    fixed = [f"{name}:fixed=true" for name in ids]
+    others = ["MountainCarContinuous-v0", "Pendulum-v1", "FourRooms-misc", "Catch-bsuite"]
+    assert set(places) == {*ids, *fixed, *others, "obstacle"}
+    for block in places.values():
+        names = {text.split(":")[0] for text in block.algorithms}
+        assert names == {"bc", "dagger", "maxent-irl", "gail", "expert", "random"}
+        longest = max(horizon for horizon, _ in block.cells)
+        assert {demos for horizon, demos in block.cells if horizon == longest} >= {1, 10, 50}
+    assert suites.load("control", gpu=True).blocks[0].seeds > sweep.blocks[0].seeds
+    classic = [suites.load("gail-classic", gpu=gpu).blocks for gpu in (False, True)]
+    assert [{block.seeds for block in blocks} for blocks in classic] == [{16}, {64}]
 
 
 def test_quickstart_is_what_the_issue_asks_for():
@@ -193,13 +248,15 @@ def test_lists_show_every_name_and_setting(capsys):
 
 def test_a_sweep_ends_with_a_report_and_continues(tmp_path, capsys):
     out = tmp_path / "out"
-    line = sweep_line(out, horizons=["4", "8", "8"], env=["standard-imitation"])
+    changes = {"horizons": ["4", "8", "8"], "env": ["standard-imitation"], "curve": ["2"]}
+    line = sweep_line(out, **changes)
     assert cli.main(line) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
     assert "standard-imitation  bc" in printed.out
     assert str(out / "report.md") in printed.out
     assert len(pd.read_parquet(out / "results")) == 4
+    assert len(pd.read_parquet(out / "curves")) == 8
     assert (out / "summary.csv").exists()
     assert cli.main(line) == 0
     assert len(json.loads((out / "manifest.json").read_text())["resumed"]) == 1

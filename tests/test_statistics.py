@@ -11,6 +11,7 @@ from imitax.bench.statistics import (
     paired_comparison,
     resampled_means,
     slope,
+    stratified_interquartile_mean,
 )
 
 HORIZONS = np.array([8, 16, 32, 64, 128])
@@ -201,3 +202,24 @@ def test_paired_comparison():
     assert paired_comparison([1.0, 2.0, np.nan], [1.0, 3.0, 0.0]).probability == 0.75
     assert paired_comparison([1.0, 2.0, np.nan], [1.0, 3.0, 0.0]).difference.count == 2
     assert np.isnan(paired_comparison([np.nan], [1.0]).probability)
+
+
+def test_stratified_interquartile_mean_pools_and_resamples_within_strata():
+    generator = np.random.default_rng(5)
+    strata = [generator.normal(0, 1, 40), generator.normal(10, 1, 40)]
+    found = stratified_interquartile_mean(strata, seed=3)
+    pooled = np.concatenate(strata)
+    assert found.mean == pytest.approx(stats.trim_mean(pooled, 0.25))
+    assert found.count == 80
+    # With strata far apart the middle half is the upper half of one and the lower of the other:
+    # resampling within them never changes their shares, resampling the pool would.
+    pool = interquartile_mean(pooled, seed=3)
+    assert found.high - found.low < 0.5 < pool.high - pool.low
+    one = stratified_interquartile_mean(strata[:1], seed=3)
+    assert one == interquartile_mean(strata[0], seed=3)
+    # Twice the same seeds, drawn apart: the interval shrinks by about the root of two.
+    twice = stratified_interquartile_mean([strata[0], strata[0]], seed=3)
+    assert 0.6 < (twice.high - twice.low) / (one.high - one.low) < 0.82
+    holed = [np.append(strata[0], np.nan), strata[1], np.array([np.nan])]
+    assert stratified_interquartile_mean(holed, seed=3) == found
+    assert stratified_interquartile_mean([np.array([np.nan])]).count == 0

@@ -1,5 +1,6 @@
 """`imitax.bench.store`: whole files or none, and a manifest that guards them."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from imitax.bench import curves
 from imitax.bench.manifest import StoreError, load_manifest
 from imitax.bench.plan import Sweep, all_chunks, resolve
 from imitax.bench.store import SCHEMA, Store, file_name, to_table
@@ -120,7 +122,61 @@ def test_a_second_session_adds_its_times(stored, computed):
     assert len(manifest["resumed"]) == 1
 
 
+CURVED = dataclasses.replace(SWEEP, curve=2)
+
+
+@pytest.fixture
+def curved(tmp_path):
+    """A store with curves, and the results that it holds."""
+    store = Store(tmp_path / "out", resolve(CURVED))
+    store.begin()
+    results = list(run(resolve(CURVED)))
+    for result in results:
+        store.write(result)
+    return store, results
+
+
+def test_curves_are_files_beside_the_results(curved):
+    store, _ = curved
+    names = sorted(path.name for path in store.results.iterdir())
+    assert names == sorted(path.name for path in (store.directory / "curves").iterdir())
+    for path in (store.directory / "curves").iterdir():
+        assert pq.read_schema(path).equals(curves.SCHEMA)
+    points = pd.read_parquet(store.directory / "curves")
+    assert len(points) == 2 * len(table(store.directory)) == 28
+    assert not points.duplicated([*KEYS, "checkpoint"]).any()
+    assert json.loads((store.directory / "manifest.json").read_text())["settings"]["curve"] == 2
+
+
+@pytest.mark.parametrize("folder", ["results", "curves"])
+def test_a_chunk_is_finished_when_both_its_files_are_there(curved, folder):
+    store, results = curved
+    chunk = results[1].chunk
+    (store.directory / folder / file_name(chunk)).unlink()
+    again = Store(store.directory, resolve(CURVED))
+    assert [one for one in all_chunks(resolve(CURVED)) if not again.has(one)] == [chunk]
+    again.write(results[1])
+    assert again.has(chunk)
+
+
+def test_rows_are_written_after_their_curves(curved, monkeypatch):
+    store, results = curved
+    for folder in ("results", "curves"):
+        (store.directory / folder / file_name(results[0].chunk)).unlink()
+    written = []
+    real = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: written.append(b.parent.name) or real(a, b))
+    store.write(results[0])
+    assert written == ["curves", "results"]
+
+
+def test_results_without_curves_have_no_such_folder(stored):
+    assert not (stored.directory / "curves").exists()
+    assert "curve" not in json.loads((stored.directory / "manifest.json").read_text())["settings"]
+
+
 OTHERS = {
+    "curve": (dataclasses.replace(SWEEP, curve=3), "curve: null there, 3 here"),
     "seeds": (Sweep.grid(["reset-cliff"], ["bc"], [4, 6], [3], 8, chunk_size=4), "seeds: 7 there"),
     "chunk": (Sweep.grid(["reset-cliff"], ["bc"], [4, 6], [3], 7, chunk_size=3), "chunk_size: 4"),
     "cells": (Sweep.grid(["reset-cliff"], ["bc"], [4, 5], [3], 7, chunk_size=4), "cells: 6 there"),

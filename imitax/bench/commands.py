@@ -9,11 +9,12 @@ from typing import Any
 
 import jax
 
-from imitax.bench import fit, listing, terminal
+from imitax.bench import expert_files, fit, listing, terminal
 from imitax.bench.cli import num_cores
 from imitax.bench.manifest import StoreError, load_manifest
 from imitax.bench.plan import CHUNK_SIZE, Plan, Sweep, all_chunks, resolve
-from imitax.bench.report import ReportError, write_report
+from imitax.bench.reading import ReportError
+from imitax.bench.report import write_report
 from imitax.bench.store import Store
 from imitax.bench.suites import load
 from imitax.bench.sweep import run
@@ -100,6 +101,19 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices", type=int, metavar="D", help="devices to use; default all (CPU: one per core)"
     )
+    parser.add_argument(
+        "--curve",
+        type=int,
+        metavar="K",
+        help="checkpoints of the learning curves; default the suite's, else none",
+    )
+    parser.add_argument(
+        "--expert-file",
+        action="append",
+        default=[],
+        metavar="[ENV=]FILE[@SNAPSHOT]",
+        help="original expert network (HDF5) of a gymnax environment, instead of ours; repeatable",
+    )
 
 
 def _sweep(args: argparse.Namespace) -> int:
@@ -108,7 +122,7 @@ def _sweep(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    return _execute(load(args.suite, args.seeds), args)
+    return _execute(load(args.suite, args.seeds, gpu=jax.default_backend() == "gpu"), args)
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -127,7 +141,13 @@ def _execute(sweep: Sweep, args: argparse.Namespace) -> int:
     size = args.chunk_size
     if size is None:
         size = previous["chunk_size"] if previous else CHUNK_SIZE
-    sweep = dataclasses.replace(sweep, chunk_size=size, devices=args.devices)
+    sweep = dataclasses.replace(
+        sweep,
+        chunk_size=size,
+        devices=args.devices,
+        curve=sweep.curve if args.curve is None else args.curve,
+        expert_files=tuple(map(expert_files.parse, args.expert_file)),
+    )
     plan = resolve(sweep)
     plan = plan._replace(sweep=dataclasses.replace(plan.sweep, devices=_devices(args, previous)))
     store = Store(args.out, plan)

@@ -76,12 +76,15 @@ def settings_of(plan: "Plan") -> dict[str, Any]:
         }
         for block in sweep.blocks
     ]
-    return {
+    settings = {
         "suite": sweep.name,
         "seeds": max(block.seeds for block in sweep.blocks),
         "evaluation_episodes": sweep.evaluation_episodes,
         "blocks": blocks,
     }
+    # Only where they are asked for, so that directories from before them can be continued.
+    asked = {"curve": sweep.curve, "expert_files": list(plan.expert_files)}
+    return settings | {key: value for key, value in asked.items() if value}
 
 
 def new_manifest(plan: "Plan") -> dict[str, Any]:
@@ -150,9 +153,9 @@ def check_same(directory: Path, previous: dict[str, Any], now: dict[str, Any]) -
 def _difference(key: str, there: Any, here: Any) -> str:
     """The first difference between two JSON values, in a few words."""
     if isinstance(there, dict) and isinstance(here, dict):
-        for name in here:
-            if there.get(name) != here[name]:
-                return _difference(name, there.get(name), here[name])
+        for name in [*here, *there]:
+            if there.get(name) != here.get(name):
+                return _difference(name, there.get(name), here.get(name))
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         for one, other in zip(there, here, strict=True):
             if one != other:

@@ -24,10 +24,14 @@ COLOURS = {
     "noisy-expert": "#56B4E9",
     "random": "#7F7F7F",
     "expert": "#000000",
+    "fem": "#5B4EA3",
+    "gtal": "#8C6D31",
+    "wail": "#E69F00",
+    "airl": "#1F3552",
 }
-"""Colour of each algorithm name (Okabe and Ito 2008)."""
+"""Colour of each algorithm name; the first seven are Okabe and Ito's (2008)."""
 
-OTHER_COLOURS = ("#E69F00", "#8C6D31", "#5B4EA3", "#A6761D")
+OTHER_COLOURS = ("#66A61E", "#A6761D", "#B22234", "#2F8F8B")
 """For names that are not in `COLOURS`, in alphabetical order."""
 
 MARKERS = "osD^vPX*"

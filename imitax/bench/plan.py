@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from imitax import catalogue, spec
+from imitax.bench.expert_files import ExpertFile, load_experts
 from imitax.config import SpecError
 from imitax.regret import NUM_EPISODES
 from imitax.types import Capacity
@@ -18,6 +19,9 @@ CHUNK_SIZE = 256
 """Seeds of a chunk, at most."""
 LARGEST = 2**31 - 1
 """Largest number that an int32 seed, horizon or count of labels may reach."""
+
+LONGEST_CURVE = 1000
+"""Checkpoints of a learning curve, at most."""
 
 Cell = tuple[int, int]
 """Horizon and number of demonstrations."""
@@ -50,6 +54,10 @@ class Sweep:
     """How many devices share the seeds; None for all of them."""
     evaluation_episodes: int = NUM_EPISODES
     """Evaluation episodes per seed where regret is not exact."""
+    curve: int = 0
+    """Checkpoints of the learning curves; 0 for no curves."""
+    expert_files: tuple[ExpertFile, ...] = ()
+    """Experts to read from files."""
 
     @classmethod
     def grid(
@@ -108,6 +116,8 @@ class Plan(NamedTuple):
     groups: tuple[Group, ...]
     not_applicable: tuple[dict[str, str], ...]
     """`environment`, `algorithm` and `reason` of pairs without rows."""
+    expert_files: tuple[dict[str, str], ...] = ()
+    """`environment`, `file`, `snapshot` and `sha256` of each expert that was read from a file."""
 
 
 class Chunk(NamedTuple):
@@ -126,6 +136,7 @@ def resolve(sweep: Sweep) -> Plan:
 
     Raises:
         SpecError: anything that has no meaning, in one line.
+        DataError: an expert file that cannot be used.
     """
     if not sweep.blocks:
         raise SpecError("nothing to run: the sweep has no blocks")
@@ -133,20 +144,26 @@ def resolve(sweep: Sweep) -> Plan:
     _check_number("evaluation episodes", sweep.evaluation_episodes, LARGEST)
     if sweep.devices is not None:
         _check_number("devices", sweep.devices, LARGEST)
+    if sweep.curve != 0:
+        _check_number("curve", sweep.curve, LONGEST_CURVE)
+    names = {spec.split(text)[0] for block in sweep.blocks for text in block.environments}
+    experts = load_experts(sweep.expert_files, names)
+    given = {"experts": experts.policies} if experts.policies else {}
     envs: dict[str, Any] = {}
     groups: dict[Any, Group] = {}
     missing: dict[tuple[str, str], str] = {}
-    blocks = tuple(_resolve_block(block, envs, groups, missing) for block in sweep.blocks)
+    blocks = tuple(_resolve_block(block, given, envs, groups, missing) for block in sweep.blocks)
     if not groups:
         raise SpecError(f"nothing to run: {next(iter(missing.values()))}")
     reasons = tuple(
         {"environment": pair[0], "algorithm": pair[1], "reason": reason}
         for pair, reason in missing.items()
     )
-    return Plan(dataclasses.replace(sweep, blocks=blocks), tuple(groups.values()), reasons)
+    checked = dataclasses.replace(sweep, blocks=blocks)
+    return Plan(checked, tuple(groups.values()), reasons, experts.records)
 
 
-def _resolve_block(block: Block, envs: dict, groups: dict, missing: dict) -> Block:
+def _resolve_block(block: Block, given: dict, envs: dict, groups: dict, missing: dict) -> Block:
     for words, kind in ((block.environments, "environments"), (block.algorithms, "algorithms")):
         if not words:
             raise SpecError(f"nothing to run: no {kind} are given")
@@ -154,7 +171,7 @@ def _resolve_block(block: Block, envs: dict, groups: dict, missing: dict) -> Blo
     horizons, num_demos = (tuple(dict.fromkeys(axis)) for axis in zip(*cells, strict=True))
     specs = []
     for text in block.environments:
-        env = catalogue.environment(text)
+        env = catalogue.environment(text, **given)
         env = envs.setdefault(env.spec, env)
         env.check_grid(horizons, num_demos)
         specs.append(env.spec)

@@ -16,7 +16,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from imitax import rewards
-from imitax.algorithm import train
+from imitax.algorithm import Trained, train
+from imitax.bench import curves
 from imitax.envs.gridworld import Gridworld
 from imitax.envs.tabular import TabularFamily
 from imitax.pose import Instance, pose
@@ -64,11 +65,23 @@ class Setup(NamedTuple):
     """`(env, config) -> Algorithm`."""
     capacity: Capacity
     evaluation_episodes: int
+    checkpoints: int = 0
+    """Points of a learning curve; 0 for none."""
+
+
+class Output(NamedTuple):
+    """What one experiment yields."""
+
+    row: Row
+    rewards: RewardMap | None
+    """Where the environment is a grid and the learner recovers its reward."""
+    curve: curves.Point | None
+    """[K] for K checkpoints, where there are any."""
 
 
 def experiment(
     setup: Setup, seed: jax.Array, horizon: jax.Array, num_demos: jax.Array, config: Any
-) -> tuple[Row, RewardMap | None]:
+) -> Output:
     """One seed, start to finish: pose, train, evaluate.
 
     Args:
@@ -77,14 +90,11 @@ def experiment(
         horizon: int32 scalar, at most the capacity's.
         num_demos: int32 scalar, at most the capacity's.
         config: of the algorithm; its floats may be traced.
-
-    Returns:
-        A row, and the rewards where the environment is a grid and the learner recovers one.
     """
     env, capacity = setup.env, setup.capacity
     algorithm = setup.factory(env, config)
     instance = pose(env, seed, horizon, num_demos, capacity, algorithm.demand)
-    trained = train(instance.learner_key, algorithm, instance.problem)
+    trained = _train(setup, instance, algorithm)
     policy = algorithm.policy(instance.problem, trained.state)
     outcome = evaluate(env, instance, policy, num_episodes=setup.evaluation_episodes)
     difference, distance, found = _judge_reward(env, instance, algorithm, trained.state)
@@ -103,7 +113,20 @@ def experiment(
         expected_value_difference=difference,
         epic_distance=distance,
     )
-    return row, found
+    return Output(row, found, trained.curve)
+
+
+def _train(setup: Setup, instance: Instance, algorithm: Algorithm) -> Trained:
+    if setup.checkpoints == 0:
+        return train(instance.learner_key, algorithm, instance.problem)
+    num_episodes = min(curves.EPISODES, setup.evaluation_episodes)
+    return train(
+        instance.learner_key,
+        algorithm,
+        instance.problem,
+        num_checkpoints=setup.checkpoints,
+        observe=curves.observer(setup.env, instance, algorithm, num_episodes),
+    )
 
 
 def _judge_reward(env: Any, instance: Instance, algorithm: Algorithm, state: Any):
@@ -180,7 +203,7 @@ class Program:
 
     def __call__(
         self, first_seed: int, num_seeds: int, horizon: int, num_demos: int, config: Any
-    ) -> tuple[Row, RewardMap | None]:
+    ) -> Output:
         """Dispatch a chunk of seeds; returns at once, with arrays that are still being computed.
 
         Padding repeats the last seed; cut the result to `num_seeds`.

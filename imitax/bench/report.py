@@ -4,19 +4,27 @@ Everything is computed from the files of one directory, so a report can be made 
 and on any machine; each file is written under a hidden name first and then renamed.
 """
 
-import json
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from imitax.bench import figures, tables
+from imitax.bench import figures, return_figures, sections, tables
+from imitax.bench.curves import EPISODES
+from imitax.bench.reading import (
+    KEYS,
+    REWARD_KEYS,
+    ReportError,
+    read_curves,
+    read_manifest,
+    read_results,
+    read_rewards,
+)
+from imitax.bench.scores import scored, summarise_scores
 from imitax.bench.statistics import MIN_POINTS
 from imitax.bench.summary import (
     EXACT_TOLERANCE,
@@ -30,13 +38,15 @@ from imitax.bench.summary import (
     summarise,
 )
 
-KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
-REQUIRED = [
-    *KEYS,
-    *("regret", "status", "expert_labels", "environment_steps", "knows_dynamics"),
-]
+__all__ = ["ReportError", "write_report"]
 
-REWARD_KEYS = ("environment", "algorithm", "true", "recovered")
+Image = tuple[str, str]
+"""A title, and a path relative to the report."""
+
+LEARNING = f"""\
+Mean return over seeds at checkpoints of the training, on up to {EPISODES} of the evaluation
+episodes: at the longest horizon, for the fewest and the most demonstrations. The final policy's
+returns, in the tables, are over all evaluation episodes."""
 
 METHOD = f"""\
 - Regret is the expert's return minus the learner's over exactly H steps, undiscounted; intervals
@@ -58,15 +68,28 @@ METHOD = f"""\
 """
 
 
-class ReportError(ValueError):
-    """A results directory that cannot be reported on; one line with the path and the remedy."""
+class Found(NamedTuple):
+    """What a directory holds, and what follows from it."""
+
+    rows: pd.DataFrame
+    manifest: dict[str, Any]
+    rewards: dict[str, np.ndarray] | None
+    points: pd.DataFrame | None
+    """Of learning curves."""
+    curves: list[Curve]
+    summary: pd.DataFrame
+    scores: pd.DataFrame
+    score_summary: pd.DataFrame
 
 
 def write_report(directory: Path) -> Path:
     """Write `report.md`, `summary.csv` and `figures/` into a directory of results.
 
+    Where learners have normalised scores, `scores.csv` too.
+
     Args:
-        directory: holds `results/*.parquet` and `manifest.json`; `rewards.npz` is optional.
+        directory: holds `results/*.parquet` and `manifest.json`; `curves/*.parquet` and
+            `rewards.npz` are optional.
 
     Returns:
         The path of `report.md`.
@@ -75,114 +98,54 @@ def write_report(directory: Path) -> Path:
         ReportError: nothing to read, or something that cannot be read; nothing is written.
     """
     directory = Path(directory)
-    rows, manifest = read_results(directory), read_manifest(directory)
-    rewards = read_rewards(directory)
-    all_curves = list(curves(rows))
-    summary = summarise(all_curves)
+    found = _find(directory)
     (directory / "figures").mkdir(exist_ok=True)
-    images = _draw(directory / "figures", rows, all_curves, rewards)
-    _replace(directory / "summary.csv", summary.to_csv(index=False, lineterminator="\n"))
-    text = compose(rows, manifest, summary, images)
-    return _replace(directory / "report.md", text)
+    images = _draw(directory / "figures", found)
+    learning = _draw_learning(directory / "figures", found)
+    _replace(directory / "summary.csv", _csv(found.summary))
+    if not found.score_summary.empty:
+        _replace(directory / "scores.csv", _csv(found.score_summary))
+    return _replace(directory / "report.md", compose(found, images, learning))
 
 
-def read_results(directory: Path) -> pd.DataFrame:
-    """All result rows of a directory, sorted, with `regret` NaN where a seed diverged.
-
-    Environments and algorithms keep the order of their first row in the files' order.
-
-    Raises:
-        ReportError: no results, a file that cannot be read, or columns or rows that are wrong.
-    """
-    folder = directory / "results"
-    files = [path for path in folder.glob("*.parquet") if not path.name.startswith(".")]
-    if not files:
-        raise ReportError(f"{directory}: no results/*.parquet; run a sweep with --out {directory}")
-    try:
-        rows = pd.read_parquet(folder)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ReportError(
-            f"{folder}: cannot be read as Parquet ({_line(error)}); delete the damaged file and "
-            "run the same command again"
-        ) from None
-    missing = [name for name in REQUIRED if name not in rows]
-    if missing:
-        raise ReportError(f"{folder}: column {missing[0]} is missing; is this an imitax result?")
-    if rows.empty:
-        raise ReportError(f"{folder}: holds no rows; run the same command again")
-    if rows.duplicated(KEYS).any():
-        raise ReportError(f"{folder}: a seed of a cell is there twice; remove the extra files")
-    rows["regret"] = rows["regret"].where((rows["status"] == "ok") & np.isfinite(rows["regret"]))
-    return rows.sort_values(KEYS, kind="stable", ignore_index=True)
+def _find(directory: Path) -> Found:
+    rows, manifest = read_results(directory), read_manifest(directory)
+    rewards, points = read_rewards(directory), read_curves(directory)
+    all_curves, scores = list(curves(rows)), scored(rows)
+    return Found(
+        rows=rows,
+        manifest=manifest,
+        rewards=rewards,
+        points=points,
+        curves=all_curves,
+        summary=summarise(all_curves),
+        scores=scores,
+        score_summary=summarise_scores(scores),
+    )
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """The contents of `manifest.json`.
-
-    Raises:
-        ReportError: it is missing, or no JSON object.
-    """
-    path = directory / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ReportError(f"{path}: cannot be read; run the same command again") from None
-    except ValueError as error:
-        raise ReportError(
-            f"{path}: no valid JSON ({_line(error)}); restore it, or run into a new directory"
-        ) from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("settings", {}), dict):
-        raise ReportError(
-            f"{path}: not a manifest of a sweep; restore it, or run into a new directory"
-        )
-    return manifest
-
-
-def read_rewards(directory: Path) -> dict[str, np.ndarray] | None:
-    """The recovered rewards of `rewards.npz`, or None where there is no such file.
-
-    Raises:
-        ReportError: the file is there but damaged.
-    """
-    path = directory / "rewards.npz"
-    if not path.exists():
-        return None
-    remedy = "delete it and run the same command again"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            rewards = {key: archive[key] for key in REWARD_KEYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ReportError(f"{path}: cannot be read ({_line(error)}); {remedy}") from None
-    true, recovered = rewards["true"], rewards["recovered"]
-    pairs = {rewards[key].shape[:1] for key in REWARD_KEYS}
-    if true.ndim != 3 or true.shape != recovered.shape or len(pairs) != 1:
-        raise ReportError(f"{path}: shapes {true.shape}, {recovered.shape} do not fit; {remedy}")
-    return rewards
-
-
-def compose(
-    rows: pd.DataFrame,
-    manifest: Mapping[str, Any],
-    summary: pd.DataFrame,
-    images: list[tuple[str, str]],
-) -> str:
+def compose(found: Found, images: list[Image], learning: list[Image]) -> str:
     """The text of `report.md`.
 
     Args:
-        rows: from `read_results`.
-        manifest: from `read_manifest`.
-        summary: from `imitax.bench.summary.summarise`.
-        images: (title, path relative to the report) of each figure.
+        found: what the directory holds.
+        images: title, and path relative to the report, of the figures at its head.
+        learning: likewise, of the learning curves.
     """
+    rows, manifest = found.rows, found.manifest
     name = manifest.get("settings", {}).get("suite")
     cells = len(rows[KEYS[:4]].drop_duplicates())
     parts = [
         f"# imitax report{f': {name}' if name else ''}",
         f"{rows['environment'].nunique()} environments, {rows['algorithm'].nunique()} algorithms, "
         f"{cells:,} cells, {rows['seed'].nunique():,} seeds, {len(rows):,} rows.",
-        *(f"![{title}]({path})" for title, path in images),
+        *_shown(images),
+        *sections.published_section(rows, manifest),
+        *sections.left_out_section(found.score_summary),
+        *sections.score_section(found.scores, found.score_summary),
+        *(["## Learning curves", LEARNING, *_shown(learning)] if learning else []),
         "## Exponents",
-        tables.exponent_table(summary),
+        tables.exponent_table(found.summary),
         *(["## What theory expects", _bullets(tables.notes(rows))] if tables.notes(rows) else []),
         *_per_environment(rows),
         "## What each method was given",
@@ -201,25 +164,29 @@ def compose(
     return "\n\n".join(parts) + "\n"
 
 
+def _shown(images: list[Image]) -> list[str]:
+    return [f"![{title}]({path})" for title, path in images]
+
+
 def _per_environment(rows: pd.DataFrame) -> list[str]:
     parts = ["## Mean regret"]
     for environment, own in groups(rows, "environment"):
-        parts += [f"### `{environment}`", tables.regret_table(own)]
+        parts += [sections.heading(environment), tables.regret_table(own)]
         paired = tables.paired_table(own)
         if paired:
             parts += ["Compared with BC, seed by seed (negative is better):", paired]
     return parts
 
 
-def _draw(
-    folder: Path,
-    rows: pd.DataFrame,
-    all_curves: list[Curve],
-    rewards: Mapping[str, np.ndarray] | None,
-) -> list[tuple[str, str]]:
+def _draw(folder: Path, found: Found) -> list[Image]:
     """Draw every figure; return the title and the relative path of each PNG."""
     images = []
-    style = figures.styles(rows["algorithm"].unique().tolist())
+    all_curves = found.curves
+    style = figures.styles(found.rows["algorithm"].unique().tolist())
+    scores = return_figures.score_figure(found.score_summary, style)
+    if scores is not None:
+        figures.save(scores, folder / "scores")
+        images.append(("Normalised scores", "figures/scores.png"))
     if all_curves:
         figures.save(figures.overview(all_curves, style), folder / "overview")
         images.append(("Regret, where any is above zero", "figures/overview.png"))
@@ -229,10 +196,27 @@ def _draw(
         figures.save(figures.environment_figure(own, style), folder / stem)
         if figures.num_rows(own) > 1:
             images.append((f"Regret on {environment}", f"figures/{stem}.png"))
-    return images + _draw_rewards(folder, rewards) if rewards else images
+    return images + _draw_rewards(folder, found.rewards) if found.rewards else images
 
 
-def _draw_rewards(folder: Path, rewards: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
+def _draw_learning(folder: Path, found: Found) -> list[Image]:
+    """Draw the learning curves of each environment, where there are any."""
+    if found.points is None:
+        return []
+    images = []
+    style = figures.styles(found.rows["algorithm"].unique().tolist())
+    for environment, own in groups(found.points, "environment"):
+        drawn = return_figures.tracks(own)
+        if drawn:
+            here = found.rows.loc[found.rows["environment"] == environment, :]
+            figure = return_figures.learning_figure(environment, drawn, here, style)
+            stem = f"learning-{slug(environment)}"
+            figures.save(figure, folder / stem)
+            images.append((f"Learning curves on {environment}", f"figures/{stem}.png"))
+    return images
+
+
+def _draw_rewards(folder: Path, rewards: Mapping[str, np.ndarray]) -> list[Image]:
     images = []
     for environment, algorithm, true, recovered in zip(
         *(rewards[key] for key in REWARD_KEYS), strict=True
@@ -253,12 +237,12 @@ def _bullets(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, lineterminator="\n")
+
+
 def _replace(path: Path, text: str) -> Path:
     hidden = path.parent / f".{path.name}"
     hidden.write_text(text, encoding="utf-8")
     os.replace(hidden, path)
     return path
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -6,7 +6,7 @@ missing: it is left out, and the number left out is returned, never averaged in 
 Letters: K seeds, P points of a curve, R bootstrap resamples.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,18 +88,39 @@ def interquartile_mean(
         num_resamples: bootstrap resamples.
         level: coverage of the interval, in (0, 1).
     """
-    values = _finite(values)
-    if len(values) == 0:
+    return stratified_interquartile_mean(
+        [values], seed=seed, num_resamples=num_resamples, level=level
+    )
+
+
+def stratified_interquartile_mean(
+    strata: Sequence[ArrayLike],
+    *,
+    seed: int = 0,
+    num_resamples: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """Mean of the middle half of the values of all strata together, as rliable aggregates tasks.
+
+    Args:
+        strata: an array [K_i] of each task, in units that all share; NaN entries are left out.
+        seed: of the resampling, which draws seeds within each stratum.
+        num_resamples: bootstrap resamples.
+        level: coverage of the interval, in (0, 1).
+    """
+    finite = [one for one in map(_finite, strata) if len(one)]
+    if not finite:
         return Interval(np.nan, np.nan, np.nan, 0)
-    cut = len(values) // 4
-    middle = slice(cut, len(values) - cut)
-    point = float(np.sort(values)[middle].mean())
-    parts = [
-        np.sort(values[index], axis=1)[:, middle].mean(1)
-        for index in _resamples(len(values), num_resamples, seed)
-    ]
+    count = sum(map(len, finite))
+    cut = count // 4
+    middle = slice(cut, count - cut)
+    point = float(np.sort(np.concatenate(finite))[middle].mean())
+    parts = []
+    for indices in _resamples([len(one) for one in finite], num_resamples, seed):
+        drawn = [one[index] for one, index in zip(finite, indices, strict=True)]
+        parts.append(np.sort(np.concatenate(drawn, axis=1), axis=1)[:, middle].mean(1))
     low, high = np.quantile(np.concatenate(parts), _tails(level))
-    return Interval(point, float(low), float(high), len(values))
+    return Interval(point, float(low), float(high), count)
 
 
 def slope(x: ArrayLike, y: ArrayLike) -> np.ndarray:
@@ -182,7 +203,7 @@ def resampled_means(samples: np.ndarray, *, num_resamples: int, seed: int) -> np
     finite = np.isfinite(samples)
     values, valid = np.where(finite, samples, 0.0).T, finite.T.astype(float)
     parts = []
-    for index in _resamples(num_seeds, num_resamples, seed):
+    for (index,) in _resamples([num_seeds], num_resamples, seed):
         rows = np.arange(len(index))[:, None] * num_seeds
         flat = np.bincount((index + rows).ravel(), minlength=index.size)
         counts = flat.reshape(index.shape).astype(float)
@@ -219,10 +240,18 @@ def _tails(level: float) -> tuple[float, float]:
     return (1 - level) / 2, (1 + level) / 2
 
 
-def _resamples(count: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Blocks [B, count] of indices drawn with replacement, `num_resamples` rows in all."""
-    generator = np.random.default_rng(seed)
-    block = max(1, _BLOCK // max(count, 1))
+def _resamples(
+    counts: Sequence[int], num_resamples: int, seed: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Blocks of indices drawn with replacement, `num_resamples` rows in all.
+
+    One array [B, count] for each of `counts`, each from a generator of its own.
+    """
+    generators = [np.random.default_rng(seed + place) for place in range(len(counts))]
+    block = max(1, _BLOCK // max(sum(counts), 1))
     for start in range(0, num_resamples, block):
         rows = min(block, num_resamples - start)
-        yield generator.integers(0, count, (rows, count))
+        yield tuple(
+            generator.integers(0, count, (rows, count))
+            for generator, count in zip(generators, counts, strict=True)
+        )

@@ -1,11 +1,12 @@
 """A directory of results: one Parquet file per finished chunk, and a manifest of what really ran.
 
     DIR/results/*.parquet    read by `pandas.read_parquet("DIR/results")`, complete or not
+    DIR/curves/*.parquet     likewise, where learning curves were asked for
     DIR/manifest.json
     DIR/rewards.npz          where a learner recovered the reward of a grid
 
 Every file is written under a hidden name, flushed to the disk and then renamed, so a process that
-is killed leaves whole files only; a chunk whose file is there is never computed again.
+is killed leaves whole files only; a chunk whose files are all there is never computed again.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imitax.bench import curves
 from imitax.bench.manifest import StoreError, check_same, load_manifest, new_manifest, timestamp
 from imitax.bench.plan import Chunk, Plan
 from imitax.bench.sweep import Result, Stats
@@ -73,6 +75,7 @@ class Store:
     def __init__(self, directory: Path, plan: Plan):
         self.directory = Path(directory)
         self.results = self.directory / "results"
+        self.curves = self.directory / "curves" if plan.sweep.curve else None
         self.manifest = new_manifest(plan)
         self._lock: IO[str] | None = None
         previous = load_manifest(self.directory)
@@ -94,6 +97,8 @@ class Store:
         """
         try:
             self.results.mkdir(parents=True, exist_ok=True)
+            if self.curves is not None:
+                self.curves.mkdir(exist_ok=True)
             self._claim()
         except BlockingIOError:
             raise StoreError(
@@ -116,17 +121,18 @@ class Store:
             self._lock = None
 
     def has(self, chunk: Chunk) -> bool:
-        """Whether a chunk is finished."""
-        return (self.results / file_name(chunk)).exists()
+        """Whether a chunk is finished: its rows are there, and its curves if it has any."""
+        folders = (self.results, self.curves)
+        return all((place / file_name(chunk)).exists() for place in folders if place is not None)
 
     def write(self, result: Result) -> None:
-        """Store a finished chunk; its reward map first, so that a finished chunk has both."""
+        """Store a finished chunk; its rows last, so that a chunk with rows has everything."""
         if result.rewards is not None:
             self._write_rewards((result.chunk.environment, result.chunk.algorithm), result.rewards)
-        table = to_table(result.columns)
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer)
-        replace(self.results / file_name(result.chunk), buffer.getvalue())
+        name = file_name(result.chunk)
+        if self.curves is not None and result.curve is not None:
+            _write_table(self.curves / name, to_table(result.curve, curves.SCHEMA))
+        _write_table(self.results / name, to_table(result.columns))
 
     def add_program(self, stats: Stats) -> None:
         """Add what a program cost to the manifest, to earlier sessions' costs if there are any."""
@@ -188,13 +194,19 @@ def _stack(maps: list[np.ndarray]) -> np.ndarray:
     return np.stack(filled)
 
 
-def to_table(columns: dict[str, np.ndarray]) -> pa.Table:
-    """The Arrow table of a chunk's columns, with the schema of the result files."""
+def to_table(columns: dict[str, np.ndarray], schema: pa.Schema = SCHEMA) -> pa.Table:
+    """The Arrow table of a chunk's columns, by default with the schema of the result files."""
     arrays = [
         pa.array(columns[field.name], type=field.type, from_pandas=field.nullable)
-        for field in SCHEMA
+        for field in schema
     ]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    replace(path, buffer.getvalue())
 
 
 def file_name(chunk: Chunk) -> str:

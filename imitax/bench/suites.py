@@ -2,10 +2,15 @@
 
     name = "mine"                   # optional
     seeds = 1000                    # optional; of blocks that say nothing
+    seeds_gpu = 4000                # optional; instead of `seeds` where JAX runs on a GPU
+    curve = 20                      # optional; checkpoints of the learning curves, by default none
+
+    [specs]                         # optional; names for specs that stand in several blocks
+    mixed = "dagger:beta=0.1"
 
     [[block]]
     environments = ["reset-cliff"]
-    algorithms = ["bc", "dagger:beta=0.1"]
+    algorithms = ["bc", "@mixed", "@mixed,unseen=first"]
     horizons = [8, 16, 32]          # times ...
     num_demos = [10, 100]           # ... these: a product
     seeds = 64                      # optional; at most so many, whatever --seeds says
@@ -24,7 +29,7 @@ from imitax.bench.plan import Block, Cell, Sweep
 from imitax.config import SpecError
 from imitax.spec import nearest, unknown
 
-FILE_KEYS = ("block", "name", "seeds")
+FILE_KEYS = ("block", "curve", "name", "seeds", "seeds_gpu", "specs")
 BLOCK_KEYS = (
     "algorithms",
     "at_horizon",
@@ -43,23 +48,24 @@ def names() -> list[str]:
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load(text: str, seeds: int | None = None) -> Sweep:
+def load(text: str, seeds: int | None = None, *, gpu: bool = False) -> Sweep:
     """The sweep of a named suite or of a TOML file.
 
     Args:
         text: a name, or a path (anything that ends in .toml or has a separator).
         seeds: replaces the file's `seeds`; a block with `seeds` of its own runs the smaller number.
+        gpu: whether `seeds_gpu` counts; nothing else depends on the device.
 
     Raises:
         SpecError: no such suite or file, or something in it that has no meaning.
     """
     path = Path(text)
     if path.suffix == ".toml" or len(path.parts) > 1:
-        return parse(_read(path), text, path.stem, seeds)
+        return parse(_read(path), text, path.stem, seeds, gpu=gpu)
     if text not in names():
         raise SpecError(f"{unknown('suite', text, names())}, or a path that ends in .toml")
     content = (resources.files("imitax.bench") / "suites" / f"{text}.toml").read_text("utf-8")
-    return parse(content, text, text, seeds)
+    return parse(content, text, text, seeds, gpu=gpu)
 
 
 def _read(path: Path) -> str:
@@ -74,7 +80,9 @@ def _read(path: Path) -> str:
         raise SpecError(f"{path}: no text in UTF-8; give a TOML file") from None
 
 
-def parse(content: str, source: str, name: str, seeds: int | None = None) -> Sweep:
+def parse(
+    content: str, source: str, name: str, seeds: int | None = None, *, gpu: bool = False
+) -> Sweep:
     """The sweep of a TOML text.
 
     Args:
@@ -82,6 +90,7 @@ def parse(content: str, source: str, name: str, seeds: int | None = None) -> Swe
         source: where it is from, for messages.
         name: of the suite, where the text gives none.
         seeds: as for `load`.
+        gpu: as for `load`.
     """
     try:
         data = tomllib.loads(content)
@@ -91,29 +100,58 @@ def parse(content: str, source: str, name: str, seeds: int | None = None) -> Swe
     blocks = data.get("block")
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise SpecError(f"{source}: has no [[block]]; a suite needs one or more")
-    wanted = data.get("seeds", DEFAULT_SEEDS) if seeds is None else seeds
-    whole = tuple(
-        _block(block, f"{source}: block {number}", wanted)
-        for number, block in enumerate(blocks, start=1)
-    )
     name = data.get("name", name)
     if not isinstance(name, str):
         raise SpecError(f"{source}: name must be a string, got {name}")
-    return Sweep(whole, name=name)
-
-
-def _block(block: dict[str, Any], where: str, seeds: Any) -> Block:
-    _check_keys(block, BLOCK_KEYS, where)
-    own = block.get("seeds", seeds)
-    for value in (own, seeds):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise SpecError(f"{where}: seeds must be a whole number, got {value}")
-    return Block(
-        environments=_list(block, "environments", str, where),
-        algorithms=_list(block, "algorithms", str, where),
-        cells=_cells(block, where),
-        seeds=min(own, seeds),
+    own = _whole(data, "seeds", DEFAULT_SEEDS, source)
+    on_gpu = _whole(data, "seeds_gpu", own, source)
+    wanted = seeds if seeds is not None else on_gpu if gpu else own
+    curve = _whole(data, "curve", 0, source)
+    specs = _specs(data, source)
+    whole = tuple(
+        _block(block, f"{source}: block {number}", wanted, specs)
+        for number, block in enumerate(blocks, start=1)
     )
+    return Sweep(whole, name=name, curve=curve)
+
+
+def _specs(data: dict[str, Any], source: str) -> dict[str, str]:
+    specs = data.get("specs", {})
+    if not isinstance(specs, dict) or not all(isinstance(text, str) for text in specs.values()):
+        raise SpecError(f"{source}: [specs] must be a table of strings, got {specs}")
+    return specs
+
+
+def _block(block: dict[str, Any], where: str, seeds: int, specs: dict[str, str]) -> Block:
+    _check_keys(block, BLOCK_KEYS, where)
+    environments, algorithms = (
+        tuple(dict.fromkeys(_named(text, specs, where) for text in _list(block, key, str, where)))
+        for key in ("environments", "algorithms")
+    )
+    return Block(
+        environments=environments,
+        algorithms=algorithms,
+        cells=_cells(block, where),
+        seeds=min(_whole(block, "seeds", seeds, where), seeds),
+    )
+
+
+def _named(text: str, specs: dict[str, str], where: str) -> str:
+    """A spec, with `@name` and `@name,key=value` replaced by what `[specs]` says."""
+    if not text.startswith("@"):
+        return text
+    name, comma, rest = text[1:].partition(",")
+    if name not in specs:
+        raise SpecError(f"{where}: {unknown('name in [specs]', name, specs)}")
+    joint = "," if ":" in specs[name] else ":"
+    return specs[name] + (joint + rest if comma else "")
+
+
+def _whole(data: dict[str, Any], key: str, default: int, where: str) -> int:
+    value = data.get(key, default)
+    if type(value) is not int:
+        raise SpecError(f"{where}: {key} must be a whole number, got {value}")
+    return value
 
 
 def _cells(block: dict[str, Any], where: str) -> tuple[Cell, ...]:

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from imitax.bench import curves
 from imitax.bench.plan import (
     Block,
     Chunk,
@@ -32,7 +33,7 @@ from imitax.bench.plan import (
     largest_cell,
     resolve,
 )
-from imitax.bench.program import Program, RewardMap, Row, Setup, seed_mesh
+from imitax.bench.program import Output, Program, Row, Setup, seed_mesh
 
 __all__ = ["Block", "Plan", "Result", "Stats", "Sweep", "collect", "concatenate", "resolve", "run"]
 
@@ -56,6 +57,8 @@ class Result(NamedTuple):
     rewards: tuple[np.ndarray, np.ndarray] | None
     """True and recovered reward, mean over the chunk's finite seeds, [rows, columns]; only for the
     first chunk of the largest cell of a pair that recovers the reward of a grid."""
+    curve: dict[str, np.ndarray] | None = None
+    """Columns of the learning curves, a row per seed and checkpoint, if the sweep has any."""
 
 
 def run(
@@ -104,7 +107,7 @@ def _ahead(makers: list[Callable[[], Program]], threads: int) -> Iterator[Progra
 
 def _compile(sweep: Sweep, group: Group, mesh: Mesh) -> Program:
     first = group.tasks[0].algorithm
-    setup = Setup(group.env, first.factory, group.capacity, sweep.evaluation_episodes)
+    setup = Setup(group.env, first.factory, group.capacity, sweep.evaluation_episodes, sweep.curve)
     width = math.ceil(chunk_width(group, sweep.chunk_size) / mesh.size) * mesh.size
     return Program(setup, first.config, width, mesh)
 
@@ -127,18 +130,19 @@ def _run_group(group, wanted, program, on_program) -> Iterator[Result]:
     on_program(Stats(group.env.spec, names, *costs))
 
 
-def _fetch(group: Group, task: Task, chunk: Chunk, output: tuple[Row, RewardMap | None]) -> Result:
-    row, found = jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.num_seeds], output)
+def _fetch(group: Group, task: Task, chunk: Chunk, output: Output) -> Result:
+    row, found, points = jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.num_seeds], output)
+    curve = None if points is None else curves.to_columns(points, chunk)
     columns = _columns(row, chunk, task.algorithm.build(group.env).knows_dynamics)
     is_first = chunk.first_seed == 0 and (chunk.horizon, chunk.num_demos) == largest_cell(task)
     if found is None or not is_first:
-        return Result(chunk, columns, None)
+        return Result(chunk, columns, None, curve)
     finite, shape = np.asarray(row.finite, bool), group.env.settings.size
     if not finite.any():
-        return Result(chunk, columns, None)
+        return Result(chunk, columns, None, curve)
     true, recovered = (np.mean(leaf[finite], axis=0).reshape(shape) for leaf in found)
     # A recovered reward is identified up to a constant at best.
-    return Result(chunk, columns, (true, recovered - recovered.min()))
+    return Result(chunk, columns, (true, recovered - recovered.min()), curve)
 
 
 def _columns(row: Row, chunk: Chunk, knows_dynamics: bool) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imitax.bench.plan import Chunk
-from imitax.bench.report import read_results
+from imitax.bench.reading import read_results
 from imitax.bench.summary import groups
 
 Rows = Sequence[Sequence[str]]

@@ -1,0 +1,124 @@
+"""What a report reads: the files of a directory of results, each checked."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from imitax.bench import curves
+
+KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
+REQUIRED = [
+    *KEYS,
+    *("regret", "learner_return", "status", "expert_labels", "environment_steps", "knows_dynamics"),
+]
+
+REWARD_KEYS = ("environment", "algorithm", "true", "recovered")
+
+
+class ReportError(ValueError):
+    """A results directory that cannot be reported on; one line with the path and the remedy."""
+
+
+def read_results(directory: Path) -> pd.DataFrame:
+    """All result rows of a directory, sorted, with `regret` NaN where a seed diverged.
+
+    Environments and algorithms keep the order of their first row in the files' order.
+
+    Raises:
+        ReportError: no results, a file that cannot be read, or columns or rows that are wrong.
+    """
+    folder = directory / "results"
+    if not _parquet_files(folder):
+        raise ReportError(f"{directory}: no results/*.parquet; run a sweep with --out {directory}")
+    rows = _read_parquet(folder, REQUIRED, KEYS)
+    rows["regret"] = rows["regret"].where((rows["status"] == "ok") & np.isfinite(rows["regret"]))
+    return rows.sort_values(KEYS, kind="stable", ignore_index=True)
+
+
+def read_curves(directory: Path) -> pd.DataFrame | None:
+    """All points of learning curves, sorted; None where a directory holds none.
+
+    Raises:
+        ReportError: a file that cannot be read, or columns or rows that are wrong.
+    """
+    folder = directory / "curves"
+    if not _parquet_files(folder):
+        return None
+    keys = [*KEYS, "checkpoint"]
+    points = _read_parquet(folder, curves.SCHEMA.names, keys)
+    return points.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.parquet") if not path.name.startswith(".")]
+
+
+def _read_parquet(folder: Path, required: list[str], keys: list[str]) -> pd.DataFrame:
+    try:
+        rows = pd.read_parquet(folder)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ReportError(
+            f"{folder}: cannot be read as Parquet ({_line(error)}); delete the damaged file and "
+            "run the same command again"
+        ) from None
+    missing = [name for name in required if name not in rows]
+    if missing:
+        raise ReportError(f"{folder}: column {missing[0]} is missing; is this an imitax result?")
+    if rows.empty:
+        raise ReportError(f"{folder}: holds no rows; run the same command again")
+    if rows.duplicated(keys).any():
+        raise ReportError(f"{folder}: a seed of a cell is there twice; remove the extra files")
+    return rows
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The contents of `manifest.json`.
+
+    Raises:
+        ReportError: it is missing, or no JSON object.
+    """
+    path = directory / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ReportError(f"{path}: cannot be read; run the same command again") from None
+    except ValueError as error:
+        raise ReportError(
+            f"{path}: no valid JSON ({_line(error)}); restore it, or run into a new directory"
+        ) from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("settings", {}), dict):
+        raise ReportError(
+            f"{path}: not a manifest of a sweep; restore it, or run into a new directory"
+        )
+    return manifest
+
+
+def read_rewards(directory: Path) -> dict[str, np.ndarray] | None:
+    """The recovered rewards of `rewards.npz`, or None where there is no such file.
+
+    Raises:
+        ReportError: the file is there but damaged.
+    """
+    path = directory / "rewards.npz"
+    if not path.exists():
+        return None
+    remedy = "delete it and run the same command again"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            rewards = {key: archive[key] for key in REWARD_KEYS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ReportError(f"{path}: cannot be read ({_line(error)}); {remedy}") from None
+    true, recovered = rewards["true"], rewards["recovered"]
+    pairs = {rewards[key].shape[:1] for key in REWARD_KEYS}
+    if true.ndim != 3 or true.shape != recovered.shape or len(pairs) != 1:
+        raise ReportError(f"{path}: shapes {true.shape}, {recovered.shape} do not fit; {remedy}")
+    return rewards
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
