@@ -7,6 +7,7 @@ sha256; nothing is read from an archive that does not agree with its manifest.
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import zipfile
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -29,17 +31,21 @@ FORMAT = "imitax expert 1"
 SNAPSHOTS = ("1", "2", "3", "final")
 """From the weakest to the best."""
 
-_KEYS = ("name", "network", "snapshots", "sha256")
+NUMBERS = ("mean", "low", "high", "length", "episodes", "horizon", "environment_steps")
+"""What a manifest says of each snapshot: `imitax.experts.evaluation.Measured`, and its training."""
+
+_VECTORS = ("mean", "scale", "log_scale")
 _FETCH = "restore both files, or train it again: imitax experts train"
-_LFS_POINTER = b"version https://git-lfs"
+LFS_POINTER = b"version https://git-lfs"
+"""How a file begins that git has not fetched."""
 
 
 class Expert(NamedTuple):
     """What two files hold."""
 
     manifest: dict[str, Any]
-    weights: dict[str, Weights]
-    """Weights of each snapshot."""
+    policies: dict[str, Policy]
+    """By snapshot; the parameters are numpy arrays."""
 
     def policy(self, snapshot: str | int = "final") -> Policy:
         """The policy of a snapshot.
@@ -50,24 +56,18 @@ class Expert(NamedTuple):
         Raises:
             SpecError: there is no such snapshot.
         """
-        if str(snapshot) not in self.weights:
-            raise unknown(f"snapshot of {self.manifest['name']}", str(snapshot), self.weights)
-        network = self.manifest["network"]
-        actor = Actor(network["act"], tuple(network["low"]), tuple(network["high"]))
-        weights = self.weights[str(snapshot)]
-        kernels, biases = (tuple(map(jnp.asarray, part)) for part in weights[2:])
-        return Policy(
-            Weights(jnp.asarray(weights.mean), jnp.asarray(weights.scale), kernels, biases), actor
-        )
+        if str(snapshot) not in self.policies:
+            raise unknown(f"snapshot of {self.manifest['name']}", str(snapshot), self.policies)
+        return jax.tree.map(jnp.asarray, self.policies[str(snapshot)])
 
 
-def write(folder: Path, manifest: Mapping[str, Any], weights: Mapping[str, Weights]) -> Path:
+def write(folder: Path, manifest: Mapping[str, Any], policies: Mapping[str, Policy]) -> Path:
     """Write both files of an expert, each at once: complete, or not at all.
 
     Args:
         folder: is made where it does not exist.
-        manifest: without `format`, `sha256` and `bytes`, which are added.
-        weights: of each of `SNAPSHOTS`.
+        manifest: with `name` and the returns of `snapshots`; what describes the archive is added.
+        policies: of each of `SNAPSHOTS`, of `Weights` and `Actor`, all of the same sizes.
 
     Returns:
         The manifest's path. It is written last: a pair that was interrupted is told by its sha256.
@@ -77,12 +77,17 @@ def write(folder: Path, manifest: Mapping[str, Any], weights: Mapping[str, Weigh
     """
     archive = io.BytesIO()
     arrays: dict[str, Any] = {}
-    for snapshot in SNAPSHOTS:
-        arrays |= {f"{snapshot}/{key}": value for key, value in _named(weights[snapshot]).items()}
+    for one in SNAPSHOTS:
+        named = _named(policies[one].params)
+        arrays |= {f"{one}/{part}": values for part, values in named.items()}
     np.savez_compressed(archive, **arrays)
     content = archive.getvalue()
-    sums = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    text = json.dumps({"format": FORMAT, **manifest, **sums}, indent=2) + "\n"
+    described = {
+        "network": _network(policies),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+    }
+    text = json.dumps({"format": FORMAT, **manifest, **described}, indent=2) + "\n"
     path = folder / f"{manifest['name']}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,30 +108,36 @@ def read(folder: Path, name: str) -> Expert:
     """
     manifest = _manifest(folder / f"{name}.json", name)
     path = folder / f"{name}.npz"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _broken(path, f"cannot be read ({error.strerror})") from None
-    if content.startswith(_LFS_POINTER):
-        raise DataError(f"{path}: is a Git LFS pointer, not data; run `git lfs pull`")
-    found = hashlib.sha256(content).hexdigest()
-    if found != manifest["sha256"]:
-        words = f"has sha256 {found[:12]}, its manifest says {str(manifest['sha256'])[:12]}"
-        raise _broken(path, words)
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {member: archive[member] for member in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _broken(path, f"is no npz archive ({type(error).__name__})") from None
-    sizes = _sizes(path, manifest)
-    _check(path, arrays, sizes)
-    layers = range(len(sizes) - 1)
-    return Expert(manifest, {one: _assembled(arrays, one, layers) for one in SNAPSHOTS})
+    arrays = _arrays(path, manifest["sha256"])
+    network = manifest["network"]
+    sizes = [network["inputs"], *network["hidden"], network["outputs"]]
+    _check(path, arrays, sizes, len(network["low"]))
+    policies = {
+        one: Policy(
+            _assembled(arrays, one, len(sizes) - 1),
+            Actor(network["act"][one], tuple(network["low"]), tuple(network["high"])),
+        )
+        for one in SNAPSHOTS
+    }
+    return Expert(manifest, policies)
+
+
+def _network(policies: Mapping[str, Policy]) -> dict[str, Any]:
+    weights, actor = policies[SNAPSHOTS[-1]].params, policies[SNAPSHOTS[-1]].apply
+    *hidden, outputs = (len(bias) for bias in weights.biases)
+    return {
+        "inputs": len(weights.mean),
+        "hidden": hidden,
+        "outputs": outputs,
+        "act": {one: policies[one].apply.act for one in SNAPSHOTS},  # pyright: ignore
+        "low": list(actor.low),
+        "high": list(actor.high),
+    }
 
 
 def _named(weights: Weights) -> dict[str, np.ndarray]:
     layers = {"kernel": weights.kernels, "bias": weights.biases}
-    parts = {"mean": weights.mean, "scale": weights.scale} | {
+    parts = {key: getattr(weights, key) for key in _VECTORS} | {
         f"{part}_{index}": value
         for part, values in layers.items()
         for index, value in enumerate(values)
@@ -134,12 +145,13 @@ def _named(weights: Weights) -> dict[str, np.ndarray]:
     return {key: np.asarray(value, np.float32) for key, value in parts.items()}
 
 
-def _assembled(arrays: Mapping[str, np.ndarray], snapshot: str, layers: range) -> Weights:
+def _assembled(arrays: Mapping[str, np.ndarray], snapshot: str, layers: int) -> Weights:
     kernels, biases = (
-        tuple(arrays[f"{snapshot}/{part}_{index}"] for index in layers)
+        tuple(arrays[f"{snapshot}/{part}_{index}"] for index in range(layers))
         for part in ("kernel", "bias")
     )
-    return Weights(arrays[f"{snapshot}/mean"], arrays[f"{snapshot}/scale"], kernels, biases)
+    mean, scale, log_scale = (arrays[f"{snapshot}/{part}"] for part in _VECTORS)
+    return Weights(mean, scale, kernels, biases, log_scale)
 
 
 def _manifest(path: Path, name: str) -> dict[str, Any]:
@@ -151,33 +163,55 @@ def _manifest(path: Path, name: str) -> dict[str, Any]:
         raise _broken(path, "is no valid JSON") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise _broken(path, f"is not of the format '{FORMAT}'")
-    missing = [key for key in _KEYS if key not in manifest]
-    if missing:
-        raise _broken(path, f"lacks {', '.join(missing)}")
-    if manifest["name"] != name:
-        raise _broken(path, f"is the manifest of {manifest['name']}")
+    if manifest.get("name") != name:
+        raise _broken(path, f"is the manifest of {manifest.get('name')}")
+    try:
+        _check_manifest(manifest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _broken(path, f"lacks or garbles a value ({error})") from None
     return manifest
 
 
-def _sizes(path: Path, manifest: Mapping[str, Any]) -> list[int]:
-    """Widths of the layers, inputs and outputs included, as the manifest states them."""
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Raise `KeyError`, `TypeError` or `ValueError` where what is read later is not there."""
+    network = manifest["network"]
+    widths = [network["inputs"], *network["hidden"], network["outputs"]]
+    if not all(type(width) is int and width > 0 for width in widths):
+        raise ValueError("network")
+    corners = [*network["low"], *network["high"]]
+    if len(network["low"]) != len(network["high"]) or len(corners) not in (0, 2 * widths[-1]):
+        raise ValueError("low, high")
+    if not {network["act"][one] for one in SNAPSHOTS} <= {"mode", "sample"}:
+        raise ValueError("act")
+    numbers = [manifest["snapshots"][one][key] for one in SNAPSHOTS for key in NUMBERS]
+    if not all(type(number) in (int, float) for number in (*numbers, *corners, manifest["bytes"])):
+        raise ValueError("numbers")
+    if type(manifest["sha256"]) is not str:
+        raise ValueError("sha256")
+
+
+def _arrays(path: Path, expected: str) -> dict[str, np.ndarray]:
+    """The members of an archive with the expected sha256."""
     try:
-        network = manifest["network"]
-        sizes = [int(network["inputs"]), *map(int, network["hidden"]), int(network["outputs"])]
-        complete = network["act"] in ("mode", "sample", "mean")
-        corners = len(network["low"]), len(network["high"])
-    except (KeyError, TypeError, ValueError):
-        raise _broken(path, "has a manifest that describes no network") from None
-    expected = sizes[-1] if complete and network["act"] == "mean" else 0
-    if not complete or corners != (expected, expected):
-        raise _broken(path, "has a manifest that describes no network")
-    return sizes
+        content = path.read_bytes()
+    except OSError as error:
+        raise _broken(path, f"cannot be read ({error.strerror})") from None
+    if content.startswith(LFS_POINTER):
+        raise DataError(f"{path}: is a Git LFS pointer, not data; run `git lfs pull`")
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise _broken(path, f"has sha256 {found[:12]}, its manifest says {expected[:12]}")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {member: archive[member] for member in archive.files}
+    except (AttributeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _broken(path, f"is no npz archive of numbers ({type(error).__name__})") from None
 
 
-def _check(path: Path, arrays: Mapping[str, np.ndarray], sizes: list[int]) -> None:
+def _check(path: Path, arrays: Mapping[str, np.ndarray], sizes: list[int], num_scales: int) -> None:
     """Refuse an archive that does not hold exactly the networks of its manifest."""
-    layers = list(zip(sizes[:-1], sizes[1:], strict=True))
-    shapes = {"mean": (sizes[0],), "scale": (sizes[0],)}
+    layers = list(itertools.pairwise(sizes))
+    shapes = dict(zip(_VECTORS, [(sizes[0],), (sizes[0],), (num_scales,)], strict=True))
     shapes |= {f"kernel_{index}": layer for index, layer in enumerate(layers)}
     shapes |= {f"bias_{index}": layer[1:] for index, layer in enumerate(layers)}
     expected = {f"{one}/{part}": shape for one in SNAPSHOTS for part, shape in shapes.items()}

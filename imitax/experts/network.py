@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.distributions import Categorical, Distribution, Point
+from imitax.distributions import Categorical, Distribution, Normal, Point
 
 Array = np.ndarray | jax.Array
 
@@ -23,6 +23,8 @@ class Weights(NamedTuple):
     """L arrays [inputs, outputs]."""
     biases: tuple[Array, ...]
     """L arrays [outputs]."""
+    log_scale: Array
+    """Logarithm of the standard deviation of a continuous action, [outputs]; empty otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +32,9 @@ class Actor:
     """`apply` of an expert's policy; compares by value, so it may be a static field."""
 
     act: str
-    """`sample` or `mode` of the softmax over actions; `mean`: the outputs are the action."""
+    """`mode`: the most probable action, or the mean cut to the box; `sample`: a draw."""
     low: tuple[float, ...] = ()
-    """Lower corner of the box that a mean is clipped to, one number per action dimension."""
+    """Lower corner of the box of continuous actions [D]; empty for discrete ones."""
     high: tuple[float, ...] = ()
     """Upper corner."""
     angles: bool = False
@@ -42,8 +44,10 @@ class Actor:
         """The distribution at one observation; the time is not read."""
         del time
         outputs = forward(params, joint_angles(obs) if self.angles else obs)
-        if self.act == "mean":
+        if self.low and self.act == "mode":
             return Point(jnp.clip(outputs, jnp.array(self.low), jnp.array(self.high)))
+        if self.low:
+            return Normal(outputs, jnp.exp(params.log_scale))
         if self.act == "mode":
             return Categorical(jax.nn.one_hot(jnp.argmax(outputs), outputs.shape[-1]))
         return Categorical(jax.nn.softmax(outputs))

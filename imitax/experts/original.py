@@ -9,11 +9,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from imitax.config import SpecError
 from imitax.data.recorded import DataError
+from imitax.experts.files import LFS_POINTER
 from imitax.experts.network import Actor, Weights
 from imitax.policies import Policy
 from imitax.spec import unknown
@@ -21,7 +23,6 @@ from imitax.spec import unknown
 _LAYERS = ("hidden/FeedforwardNet/layer_0", "hidden/FeedforwardNet/layer_2", "out")
 _NORM = "obsnorm/Standardizer"
 _ACROBOT = 6, 4
-_LFS_POINTER = b"version https://git-lfs"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SAME = "use the file of this environment's expert"
 
@@ -88,10 +89,10 @@ def _open(path: Path) -> Any:
         raise SpecError(f"{path}: reading it takes h5py; pip install 'imitax[data]'") from None
     try:
         with path.open("rb") as file:
-            head = file.read(len(_LFS_POINTER))
+            head = file.read(len(LFS_POINTER))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the name") from None
-    if head == _LFS_POINTER:
+    if head == LFS_POINTER:
         raise DataError(f"{path}: is a Git LFS pointer, not data; run `git lfs pull`")
     if not head.startswith(_HDF5):
         raise DataError(f"{path}: is no HDF5 file; fetch it again from its source")
@@ -134,8 +135,8 @@ def _weights(path: Path, file: Any, root: str) -> Weights:
     if [kernel.shape for kernel in kernels] != shapes or mean.shape != square.shape:
         raise DataError(f"{path}: the layers of {root} do not fit together; fetch it again")
     scale = np.sqrt(np.maximum(square - mean**2, 0.0)) + 1e-6
-    single = [tuple(jnp.asarray(part, jnp.float32) for part in parts) for parts in (kernels, biases)]
-    return Weights(jnp.asarray(mean, jnp.float32), jnp.asarray(scale, jnp.float32), *single)
+    weights = Weights(mean, scale, tuple(kernels), tuple(biases), np.zeros(0))
+    return jax.tree.map(lambda part: jnp.asarray(part, jnp.float32), weights)
 
 
 def _array(path: Path, file: Any, member: str) -> np.ndarray:
