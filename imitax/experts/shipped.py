@@ -1,39 +1,43 @@
-"""The experts that come with the library, by environment and snapshot."""
+"""The trained experts that come with the package; see `imitax experts list`."""
 
-import jax.numpy as jnp
+import functools
+from pathlib import Path
 
+from imitax import spec
 from imitax.config import SpecError
-from imitax.experts import controllers
+from imitax.experts import files
 from imitax.policies import Policy
 
-_CONTROLLERS = {"CartPole-v1": (controllers.CARTPOLE_GAINS, controllers.cartpole)}
-"""Parameters and controller."""
+WEIGHTS = Path(__file__).parent / "weights"
+"""Where their files are."""
 
 
 def names() -> tuple[str, ...]:
-    """The gymnax ids that have an expert."""
-    return tuple(sorted(_CONTROLLERS))
+    """Environments with a trained expert, in alphabetical order."""
+    return tuple(sorted(path.stem for path in WEIGHTS.glob("*.json")))
 
 
-def policy(env_id: str, snapshot: str) -> Policy:
-    """The expert of an environment.
+def policy(env_id: str, snapshot: str | int = "final") -> Policy:
+    """The expert of an environment, or a weaker snapshot of it.
 
     Args:
-        env_id: a gymnax id.
-        snapshot: `final`, or a weaker one.
+        env_id: one of `names()`.
+        snapshot: `final`, or 1 (weakest), 2 or 3.
 
     Raises:
-        SpecError: there is no such expert.
+        SpecError: there is no such expert or snapshot.
+        DataError: its files are damaged.
     """
-    if env_id not in _CONTROLLERS:
+    return expert(env_id).policy(snapshot)
+
+
+@functools.cache
+def expert(env_id: str) -> files.Expert:
+    """Manifest and weights of an expert; raises as `policy` does."""
+    if env_id not in names():
+        hint = spec.nearest(env_id, names())
         raise SpecError(
-            f"{env_id}: no expert exists for it yet; gymnax environments with one: "
+            f"{env_id}: no expert exists for it yet{hint}; gymnax environments with one: "
             f"{', '.join(names())}"
         )
-    if snapshot != "final":
-        raise SpecError(
-            f"{env_id}: expert={snapshot} does not exist, its expert is a controller without "
-            "snapshots; leave expert out"
-        )
-    constants, controller = _CONTROLLERS[env_id]
-    return Policy(jnp.array(constants, jnp.float32), controller)
+    return files.read(WEIGHTS, env_id)
