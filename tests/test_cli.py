@@ -49,7 +49,7 @@ BAD = [
     ({"env": ["reset-cliff:num_states=x"]}, ["num_states=x", ">= 2"]),
     ({"env": ["reset-cliff:"]}, ["'reset-cliff:'", "name:key=value"]),
     ({"env": ["reset-cliff:num_states=3,num_states=4"]}, ["num_states", "twice"]),
-    ({"env": ["Acrobot-v1"]}, ["Acrobot-v1", "no expert", "CartPole-v1"]),
+    ({"env": ["DeepSea-bsuite"]}, ["DeepSea-bsuite", "no expert", "CartPole-v1"]),
     ({"algorithm": ["gial"]}, ["'gial'", "did you mean 'gail'"]),
     ({"algorithm": ["dagger:beta=2"]}, ["beta=2", "<= 1.0"]),
     ({"algorithm": ["dagger:beta=nan"]}, ["beta=nan", "<= 1.0"]),

@@ -1,7 +1,5 @@
 """Continuous families and gymnax ids, against closed forms and the wrapped environments."""
 
-import itertools
-
 import gymnax
 import jax
 import jax.numpy as jnp
@@ -191,40 +189,6 @@ def test_sine_path_noise_and_start():
     assert abs(np.corrcoef(x[:, 1], y[:, 1] - y[:, 0])[0, 1]) < 5 / np.sqrt(number)
 
 
-def test_cartpole_controller_holds_every_reset():
-    env = GymnaxFamily("CartPole-v1")
-    found = episodes(env, 500, 1024)
-    assert np.min(found.length) == 500
-    assert np.all(found.total_reward == 500)
-    assert found.action.dtype == jnp.int32
-    assert 0.4 < np.mean(found.action) < 0.6
-    assert np.max(np.abs(found.obs[..., 0])) < 1.2, "far from the rails at 2.4"
-
-
-def test_cartpole_controller_holds_the_corners_of_the_resets():
-    env = GymnaxFamily("CartPole-v1")
-    params = draw(env, 500)
-    expert = env.expert(params)
-    corners = jnp.array(list(itertools.product((-0.05, 0.05), repeat=4)))
-    _, begun = env.reset_env(jax.random.key(0), params)
-
-    def fell(corner):
-        x, x_dot, theta, theta_dot = corner
-        state = begun.replace(x=x, x_dot=x_dot, theta=theta, theta_dot=theta_dot)
-
-        def advance(loop, time):
-            state, over = loop
-            action = expert(env.get_obs(state), time).mode()
-            _, state, _, terminated, _ = env.step_env(jax.random.key(0), state, action, params)
-            return (state, over | terminated), None
-
-        return jax.lax.scan(advance, (state, jnp.bool_(False)), jnp.arange(500))[0][1]
-
-    assert not np.any(jax.vmap(fell)(corners))
-    reversed_gains = Policy(-expert.params, expert.apply)
-    assert np.max(episodes(env, 500, 16, reversed_gains).length) < 50, "the test can fail"
-
-
 def test_gymnax_ids_are_the_wrapped_environments():
     """The same transition and spaces as gymnax itself, and our horizon in place of its own."""
     env, (inner, inner_params) = GymnaxFamily("Acrobot-v1"), gymnax.make("Acrobot-v1")
@@ -250,10 +214,10 @@ def test_gymnax_ids_are_the_wrapped_environments():
     [
         (lambda: GymnaxFamily("CartPole-v2"), "did you mean 'CartPole-v1'?"),
         (
-            lambda: GymnaxFamily("Acrobot-v1").check_grid((8,), (1,)),
-            "Acrobot-v1: no expert exists for it yet; gymnax environments with one: CartPole-v1",
+            lambda: GymnaxFamily("DeepSea-bsuite").check_grid((8,), (1,)),
+            "DeepSea-bsuite: no expert exists for it yet; gymnax environments with one: Acrobot-v1",
         ),
-        (lambda: GymnaxFamily("Acrobot-v1").expert(None), "no expert exists"),
+        (lambda: GymnaxFamily("DeepSea-bsuite").expert(None), "no expert exists"),
         (lambda: lane(noise=-0.1), "lane: noise=-0.1 is out of range; allowed: >= 0.0"),
         (lambda: lane(width=0.01), "lane: width=0.01 is out of range; allowed: >= 0.05"),
         (lambda: SinePath(SinePathSettings(noise=float("nan"))), "sine-path: noise=nan is out"),
@@ -270,4 +234,4 @@ def test_check_grid_passes_where_there_is_an_expert():
     for make in FAMILIES.values():
         assert make().check_grid((8, 16), (1, 10)) is None
     assert GymnaxFamily("CartPole-v1").has_expert
-    assert not GymnaxFamily("Pendulum-v1").has_expert
+    assert not GymnaxFamily("DeepSea-bsuite").has_expert

@@ -16,6 +16,7 @@ from imitax import catalogue, keys
 from imitax.bench import fit, fitted, fitting
 from imitax.config import SpecError
 from imitax.data import DataError
+from imitax.experts import shipped
 from imitax.rollout import rollout
 
 CARTPOLE = ("--algorithm", "bc:batch_size=32,learning_rate=0.01,num_steps=100")
@@ -161,7 +162,8 @@ def test_row_depends_neither_on_the_other_rows_nor_on_chunks(small, monkeypatch)
         np.testing.assert_allclose(here[0], there[1], atol=1e-3)
 
 
-def test_environment_without_an_expert(tmp_path, capsys):
+def test_environment_without_an_expert(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "none")
     members = leaning(1) | {"obs": np.tile(np.float32([-0.5, 0.01]), (10, 1))}
     del members["rewards"]
     words = (*CARTPOLE, "--demos", written(tmp_path, members), "--seeds", 1, "--horizon", 5)

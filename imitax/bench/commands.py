@@ -1,4 +1,4 @@
-"""The commands sweep, run, report and list; `fit` stands in `imitax.bench.fit`."""
+"""The commands sweep, run, report and list; `fit` and `experts` stand in files of their own."""
 
 import argparse
 import dataclasses
@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from imitax.bench import expert_files, fit, listing, terminal
+from imitax.bench import expert_files, experts, fit, listing, terminal
 from imitax.bench.cli import num_cores
 from imitax.bench.manifest import StoreError, load_manifest
 from imitax.bench.plan import CHUNK_SIZE, Plan, Sweep, all_chunks, resolve
@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     listed.add_argument("what", choices=sorted(listing.TABLES))
     listed.set_defaults(run=_list)
     fit.add_parser(commands)
+    experts.add_parser(commands)
     return parser
 
 

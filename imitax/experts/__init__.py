@@ -1,4 +1,4 @@
-"""Experts: exact dynamic programming, here, and the controllers of `imitax.experts.controllers`."""
+"""Experts: exact dynamic programming, here; controllers and trained networks in files beside."""
 
 import jax
 import jax.numpy as jnp
