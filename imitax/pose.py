@@ -70,6 +70,7 @@ def pose(
         demonstrations=demonstrations,
         expert=expert,
         capacity=capacity,
+        subsample=source.settings.subsample,
     )
     return Instance(params, expert, problem, own.learner, own.evaluation)
 

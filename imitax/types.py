@@ -86,6 +86,8 @@ class Problem:
     expert: Policy
     """The expert, for learners that may query it."""
     capacity: Capacity = dataclasses.field(metadata={"static": True})
+    subsample: int = dataclasses.field(default=1, metadata={"static": True})
+    """k, where every k-th pair of each episode was shown."""
 
 
 class Metrics(NamedTuple):

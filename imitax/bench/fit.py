@@ -84,6 +84,8 @@ def check(args: argparse.Namespace) -> Task:
     env = catalogue.environment(args.env)
     if isinstance(env, TabularFamily):
         raise SpecError(f"--env {args.env} is {_TABULAR}")
+    if getattr(env.settings, "demos", "expert") != "expert":
+        raise SpecError(f"--env {args.env}: the file holds the demonstrations; leave demos out")
     chosen = _algorithm(args.algorithm, env)
     params = env.default_params
     recorded = load(args.demos, env.observation_space(params), env.action_space(params))
