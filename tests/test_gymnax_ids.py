@@ -154,6 +154,30 @@ def test_returns_are_those_of_the_episodes():
         assert kind == "expert" or np.any(found[0] != found[1])
 
 
+def test_episodes_step_by_step():
+    """The keys that the docstrings name, one step after the other, with two policy keys."""
+    env, policy, horizon = imitax.environment("CartPole-v1"), at_random("CartPole-v1"), 40
+    params, key = draw(env, horizon), jax.random.key(5)
+    episode = functools.partial(rollout, key, env, params, policy, jnp.int32(horizon), horizon)
+    short = functools.partial(total_reward, key, env, params, policy, jnp.int32(horizon))
+    step = jax.jit(env.step_env)
+    for policy_key in (jax.random.fold_in(key, 1), jax.random.key(9)):
+        env_key, total, length = jax.random.fold_in(key, 0), 0.0, 0
+        obs, state = env.reset_env(jax.random.fold_in(env_key, 0), params)
+        found, terminated = jax.jit(episode)(policy_key=policy_key), False
+        while not terminated:
+            np.testing.assert_allclose(found.obs[length], obs, rtol=1e-5, atol=1e-6)
+            step_key, _ = jax.random.split(jax.random.fold_in(policy_key, length))
+            action = policy(obs, length).sample(step_key)
+            assert found.action[length] == action
+            step_key, length = jax.random.fold_in(env_key, length + 1), length + 1
+            obs, state, reward, terminated, _ = step(step_key, state, action, params)
+            total += reward
+        assert length < horizon, "the test needs an episode that ends"
+        assert (found.length, found.total_reward) == (length, total)
+        assert jax.jit(short)(policy_key=policy_key) == total
+
+
 def cartpole_step(state, push, length):
     """Barto, Sutton and Anderson 1983 with Euler steps, as OpenAI's CartPole writes it."""
     x, x_dot, theta, theta_dot = np.float64(state)
