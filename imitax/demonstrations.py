@@ -1,7 +1,8 @@
 """What becomes of the expert's episodes before a learner sees them: sub-sampling and shuffling.
 
 Sub-sampling is the protocol of Ho and Ermon 2016, "Generative adversarial imitation learning":
-of each episode every k-th pair is kept, from an offset that is uniform on 0, ..., k - 1.
+of each episode every k-th pair is kept, from an offset that is uniform on 0, ..., k - 1. It is
+the expert's episodes that are sub-sampled: DAgger's own ones are labelled at every step.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.config import SpecError, setting
-from imitax.types import Demonstrations
+from imitax.types import Demonstrations, Problem
 
 OFFSETS, SHUFFLES = 2**32 - 1, 2**32 - 2
 """Folds of the demonstrations' key; those of episodes and of blocks are below 2^31."""
@@ -91,6 +92,16 @@ def shuffled(key: jax.Array, shown: Demonstrations) -> Demonstrations:
 
     indices = jnp.arange(action.shape[0])
     return shown._replace(action=jax.vmap(shuffle)(indices, action, length))
+
+
+def num_labels(problem: Problem) -> jax.Array:
+    """Number of pairs shown to a learner that reads counts, int32."""
+    shown = problem.demonstrations
+    if problem.subsample == 1:
+        return shown.num_episodes * problem.horizon
+    counts = shown.require_counts()
+    within = (jnp.arange(counts.shape[0]) < problem.horizon)[:, None, None]
+    return jnp.sum(jnp.where(within, counts, 0.0)).astype(jnp.int32)
 
 
 def _below(size: jax.Array, uniform: jax.Array) -> jax.Array:

@@ -13,16 +13,22 @@ import jax.numpy as jnp
 from imitax import mdp as exact
 from imitax import sums
 from imitax.mdp import TabularMDP
-from imitax.types import Demonstrations
+from imitax.types import Demonstrations, Problem
 
 
-def expert_flows(demonstrations: Demonstrations) -> jax.Array:
+def expert_flows(demonstrations: Demonstrations, every: int = 1) -> jax.Array:
     """Empirical distribution over pairs at each step, [T, S, A]: counts over episodes.
+
+    Args:
+        demonstrations: with counts.
+        every: k, where every k-th pair was shown, static. A step is shown with probability 1/k,
+            so k times the counts are unbiased, though those of a step need not sum to 1.
 
     Raises:
         ValueError: the demonstrations hold no counts.
     """
-    return demonstrations.require_counts() / jnp.maximum(demonstrations.num_episodes, 1)
+    flows = demonstrations.require_counts() / jnp.maximum(demonstrations.num_episodes, 1)
+    return flows if every == 1 else every * flows
 
 
 def total_flow(flow: jax.Array, horizon: jax.Array, discount: jax.Array | float) -> jax.Array:
@@ -37,6 +43,22 @@ def total_flow(flow: jax.Array, horizon: jax.Array, discount: jax.Array | float)
 
     start = (jnp.ones((), flow.dtype), jnp.zeros(flow.shape[1:], flow.dtype))
     return jax.lax.fori_loop(0, horizon, body, start)[1]
+
+
+def expert_total(problem: Problem, discount: jax.Array | float) -> jax.Array:
+    """The expert's discounted number of visits of each pair, [S, A].
+
+    Where only every k-th pair was shown they are scaled to the total of whole episodes: with
+    another total, a reward could gain by a constant alone.
+    """
+    horizon, every = problem.horizon, problem.subsample
+    flows = expert_flows(problem.demonstrations, every)
+    total = total_flow(flows, horizon, discount)
+    if every == 1:
+        return total
+    ones = jnp.ones_like(flows[..., 0, 0])
+    shown = sums.weighted(jnp.ones_like(total).ravel(), total.ravel())
+    return total * (total_flow(ones, horizon, discount) / shown)
 
 
 def visits(

@@ -26,6 +26,7 @@ from imitax import game, lbfgs, sums
 from imitax import mdp as exact
 from imitax.algorithm import blank_metrics
 from imitax.config import check_ranges, config, setting
+from imitax.demonstrations import num_labels
 from imitax.envs.tabular import TabularFamily
 from imitax.policies import Policy, tabular
 from imitax.sampled_games import NetworkMaxEntConfig, network_maxent
@@ -82,8 +83,7 @@ def likelihood(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> Like
     """
     mdp, horizon = problem.params.mdp, problem.horizon
     features = _features(problem, config)
-    shown = game.expert_flows(problem.demonstrations)
-    expert = game.moments(features, game.total_flow(shown, horizon, config.discount))
+    expert = game.moments(features, game.expert_total(problem, config.discount))
     plan = _plan(problem, config, theta)
     total = game.visits(mdp, plan.log_policy, horizon, config.discount)
     gap = game.moments(features, total) - expert
@@ -142,7 +142,7 @@ def _tabular(config: MaxEntConfig) -> Algorithm:
         shorter = state._replace(step_size=0.5 * state.step_size)
         is_better = _is_better(state, there)
         state = jax.tree.map(lambda yes, no: jnp.where(is_better, yes, no), accepted, shorter)
-        shown = problem.demonstrations.num_episodes * problem.horizon
+        shown = num_labels(problem)
         metrics = blank_metrics()._replace(expert_labels=shown, moment_gap=state.here.moment_gap)
         return state, metrics
 

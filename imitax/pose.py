@@ -71,6 +71,7 @@ def pose(
         expert=expert,
         source_params=source.without_reward(shown_in),
         capacity=capacity,
+        subsample=source.settings.subsample,
     )
     return Instance(params, expert, problem, own.learner, own.evaluation)
 

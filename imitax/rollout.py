@@ -105,7 +105,8 @@ def count(
         num_episodes: int32; costs as much as the next multiple of `BLOCK`.
         max_horizon: number of rows T, static.
         every: k, static; with `first`, only every k-th step of an episode counts.
-        first: the first step that counts of each episode, int32 [N], N a multiple of `BLOCK`.
+        first: the first step that counts of each episode, below k, int32 [N], N a multiple of
+            `BLOCK`.
 
     Returns:
         Counts [T, S, A].
@@ -120,7 +121,7 @@ def count(
             if first is None:
                 return weight
             since = time - jax.lax.dynamic_slice(first, (b * BLOCK,), (BLOCK,))
-            return weight * ((since >= 0) & (since % every == 0))
+            return weight * (since % every == 0)
 
         def visit(counts, time, state, uniform):
             action = inverse_cdf(at(cdf, time)[state], uniform[:, 0])

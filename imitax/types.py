@@ -89,6 +89,8 @@ class Problem:
     """As `params`, of the environment that the demonstrations come from; the same without a
     shift."""
     capacity: Capacity = dataclasses.field(metadata={"static": True})
+    subsample: int = dataclasses.field(default=1, metadata={"static": True})
+    """k, where every k-th pair of each episode was shown."""
 
 
 class Metrics(NamedTuple):

@@ -26,7 +26,7 @@ class Case:
     def is_tabular(self):
         """Whether results must be bit-equal in any batch: a table learned in a table."""
         is_table = self.environment.split(":")[0] in imitax.ENVIRONMENTS
-        continuous = self.environment.split(":")[0] in ("lane", "sine-path", "CartPole-v1")
+        continuous = self.environment.split(":")[0] in ("lane", "sine-path", "obstacle")
         return is_table and not continuous and "mlp" not in self.algorithm
 
     @property
@@ -89,6 +89,11 @@ CASES = [
         "bc:augment=both,dropout=0.3,input_noise=0.2,normalise=true,l2=0.01,decay=cosine,"
         f"num_steps=3,{SMALL_NETWORK}",
     ),
+    Case(
+        "CartPole-v1:demos=shuffled,fixed=true,shift=both,subsample=2",
+        f"bc:num_steps=3,{SMALL_NETWORK}",
+    ),
+    Case("obstacle", f"bc:num_steps=3,{SMALL_NETWORK}"),
     Case("recoverable-cliff:num_states=4,num_actions=3", "dagger"),
     Case("random-mdp:num_states=5,num_actions=3", "dagger:beta=linear,episodes_per_round=2"),
     Case("gridworld:size=3x2,goal=2x1", "dagger:beta=0.3,stationary=true"),
@@ -101,6 +106,7 @@ CASES = [
     ),
     Case("reset-cliff:num_states=4,num_actions=3", "maxent-irl:num_steps=12"),
     Case("gridworld:size=3x2,goal=2x1", "maxent-irl:num_steps=12,discount=0.9"),
+    Case("gridworld:size=3x2,goal=2x1,shift=both,subsample=2", "maxent-irl:num_steps=12"),
     Case("reset-cliff:num_states=4,num_actions=3", "gail:num_steps=4"),
     Case("standard-imitation:num_states=4", "gail:divergence=tv,num_steps=4,entropy=0.01"),
     Case("gridworld:size=3x2,goal=2x1", "gail:reward=log,inputs=sa,num_steps=4"),

@@ -232,10 +232,11 @@ class KeyLedger:
         self.spent += self.rows(keys)
 
     def fold(self, keys, numbers):
-        keys = self.rows(keys)
-        numbers = np.broadcast_to(np.asarray(numbers).ravel(), (max(len(keys), np.size(numbers)),))
-        keys = keys * (len(numbers) // len(keys))
-        self.folded += [(*key, int(number)) for key, number in zip(keys, numbers, strict=True)]
+        data, numbers = np.asarray(jax.random.key_data(keys)), np.asarray(numbers)
+        shape = np.broadcast_shapes(data.shape[:-1], numbers.shape)
+        rows = np.broadcast_to(data, (*shape, 2)).reshape(-1, 2)
+        numbers = np.broadcast_to(numbers, shape).ravel()
+        self.folded += [(*key, int(number)) for key, number in zip(rows, numbers, strict=True)]
 
     def check(self):
         assert self.spent, "nothing was drawn, so nothing was checked"

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from imitax import spec
+from imitax import environment, spec
 from imitax.config import SpecError
 from imitax.distributions import Point
 from imitax.envs.gymnax_ids import GymnaxFamily
 from imitax.envs.lane import Lane, LaneSettings
+from imitax.envs.obstacle import Obstacle
 from imitax.envs.sine_path import SinePath, SinePathSettings
 from imitax.policies import Policy
 from imitax.pose import pose
@@ -22,6 +23,7 @@ from imitax.types import Capacity, Demand
 FAMILIES = {
     "lane": Lane,
     "sine-path": SinePath,
+    "obstacle": Obstacle,
     "CartPole-v1": lambda: GymnaxFamily("CartPole-v1"),
 }
 
@@ -58,6 +60,7 @@ def test_gymnax_interface(name):
     shape = obs.shape
     step = jax.jit(jax.vmap(env.step, in_axes=(0, 0, 0, None)))
     actions = jnp.zeros_like(jax.vmap(env.action_space(params).sample)(keys))
+    actions = actions + (name == "obstacle")  # zero ends there at once
     for time in range(horizon):
         obs, state, reward, terminated, truncated, info = step(keys, state, actions, params)
         assert np.all(truncated == (time == horizon - 1))
@@ -84,6 +87,22 @@ def test_learners_see_no_reward(name):
     assert seen[3] == blind[3]
 
 
+@pytest.mark.parametrize("name", ["lane", "obstacle", "FourRooms-misc", "CartPole-v1"])
+def test_learners_do_not_see_which_steps_earn_nothing(name):
+    """XLA makes a product with a boolean a selection; NaN must come out of it all the same."""
+    env = environment(name)
+    params = draw(env)
+    _, state = env.reset_env(jax.random.key(0), params)
+    if name == "lane":
+        state = state.replace(position=jnp.full(1, 9.0))
+    if name == "CartPole-v1":
+        state = state.replace(x=jnp.float32(9.0))
+    action = env.action_space(params).sample(jax.random.key(1))
+    step = jax.jit(lambda params: env.step_env(jax.random.key(2), state, action, params)[2])
+    assert step(params) == 0.0
+    assert np.isnan(step(env.without_reward(params)))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_expert_has_no_regret(name):
     env = FAMILIES[name]()
@@ -96,7 +115,7 @@ def test_expert_has_no_regret(name):
     outcome, shown = jax.jit(experiment)(jnp.int32(0))
     assert outcome.finite
     assert outcome.regret == 0.0
-    expected = 0.0 if name == "sine-path" else 20.0
+    expected = {"sine-path": 0.0, "obstacle": 1.0}.get(name, 20.0)
     assert outcome.expert_return == pytest.approx(expected, abs=1e-4)
     assert np.all(shown.length == 20)
     assert shown.obs.shape[:2] == shown.action.shape[:2] == (3, 20)

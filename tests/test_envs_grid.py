@@ -13,6 +13,9 @@ from imitax import mdp as exact
 from imitax import spec
 from imitax.config import SpecError
 from imitax.envs.gridworld import GridworldSettings
+from imitax.pose import pose
+from imitax.regret import evaluate
+from imitax.types import Capacity, Demand
 
 UP, DOWN, LEFT, RIGHT = range(4)
 
@@ -145,3 +148,47 @@ def test_specs_read_and_write():
     written = "gridworld:goal=2x3,size=6x7,start=uniform,stay=false"
     assert spec.write("gridworld", settings) == written
     assert spec.build(GridworldSettings, "gridworld", {"start": "1x2"}).start == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("shift", "settings"),
+    [
+        ("dynamics", {"slip": 0.35}),
+        ("start", {"start": (1, 3)}),
+        ("both", {"slip": 0.35, "start": (1, 3)}),
+    ],
+)
+def test_a_shifted_grid_is_demonstrated_unshifted(shift, settings):
+    """The learner's grid is the one of the shifted settings; the demonstrations stay behind."""
+    ours = {"size": (3, 4), "start": (1, 0), "goal": (2, 2), "slip": 0.15}
+    env = grid(**ours, shift=shift)
+
+    def posed(env):
+        capacity = Capacity(9, 20)
+        run = jax.jit(lambda n: pose(env, jnp.int32(4), 9, n, capacity, Demand("counts")))
+        return run(jnp.int32(20))
+
+    there, here, direct = posed(env), posed(grid(**ours)), posed(grid(**{**ours, **settings}))
+    counts = there.problem.demonstrations.counts
+    np.testing.assert_array_equal(counts, here.problem.demonstrations.counts)
+    assert np.any(counts != direct.problem.demonstrations.counts)
+    for x, y in ((there.params, direct.params), (there.problem.params, direct.problem.params)):
+        for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(there.expert.params, direct.expert.params)
+    returns = [evaluate(env, x, x.expert).expert_return for x in (there, here)]
+    assert abs(returns[0] - returns[1]) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shift": "start", "start": "uniform"}, "start changes nothing where start=uniform"),
+        ({"shift": "both", "start": (0, 2)}, "shift=both changes nothing where start=0x2; choose"),
+        ({"shift": "dynamics", "slip": 1.0}, "shift=dynamics changes nothing where slip=1.0"),
+    ],
+)
+def test_shifts_without_effect_are_refused(settings, message):
+    with pytest.raises(SpecError) as caught:
+        grid(**settings)
+    assert message in str(caught.value)

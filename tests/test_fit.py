@@ -261,3 +261,21 @@ def test_failed_write_leaves_nothing(tmp_path, small, monkeypatch):
     with pytest.raises(SpecError, match="out cannot be written"):
         fitted.save(tmp_path / "out", *small)
     assert not list(tmp_path.iterdir())
+
+
+def test_recorded_episodes_are_subsampled(tmp_path):
+    """Every third pair of episodes of 10, 11, 12, ... steps: three or four of each, or five."""
+    asked = task(
+        written(tmp_path, leaning()),
+        "--seeds",
+        6,
+        "--num-demos",
+        4,
+        env="CartPole-v1:subsample=3",
+    )
+    labels = np.asarray(fitting.fit(asked).labels)[0]
+    lengths = 10 + fitting.orders(asked)[:, :4]
+    assert np.all(
+        (np.sum(lengths // 3, axis=1) <= labels) & (labels <= np.sum(-(-lengths // 3), axis=1))
+    )
+    assert len(set(labels)) > 1

@@ -160,3 +160,11 @@ def test_out_that_is_in_use(tmp_path, refused):
     assert "used is not empty; choose another" in refused(path, out=tmp_path / "used")
     assert "demos.npz is a file" in refused(path, out=path)
     assert "no writable directory" in refused(path, out=path / "below")
+
+
+def test_settings_of_demonstrations(tmp_path, refused):
+    path = written(tmp_path, baselines())
+    message = refused(path, env="CartPole-v1:demos=random")
+    assert message.endswith("the file holds the demonstrations; leave demos out")
+    message = refused(path, env="CartPole-v1:subsample=99")
+    assert "subsample=99 is a sub-sampling factor above the episode length" in message

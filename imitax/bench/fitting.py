@@ -12,6 +12,7 @@ from imitax import catalogue, keys
 from imitax.algorithm import train
 from imitax.config import SpecError
 from imitax.data import Recorded
+from imitax.demonstrations import subsampled
 from imitax.policies import Policy
 from imitax.pose import Instance
 from imitax.regret import evaluate
@@ -143,20 +144,23 @@ def _instance(env, seed, num_demos, horizon, capacity, episodes: _Episodes) -> I
     expert = env.expert(params) if _has_expert(env) else Policy((), _nobody)
     order = subset(env.family, seed, episodes.length.shape[0])[: capacity.num_demos]
     shown = jnp.arange(capacity.num_demos) < num_demos
+    demonstrations = Demonstrations(
+        obs=episodes.obs[order],
+        action=episodes.action[order],
+        length=jnp.where(shown, episodes.length[order], 0),
+        counts=None,
+        num_episodes=num_demos,
+    )
+    every = env.settings.subsample
     problem = Problem(
         params=env.without_reward(params),
         horizon=horizon,
         num_demos=num_demos,
-        demonstrations=Demonstrations(
-            obs=episodes.obs[order],
-            action=episodes.action[order],
-            length=jnp.where(shown, episodes.length[order], 0),
-            counts=None,
-            num_episodes=num_demos,
-        ),
+        demonstrations=subsampled(own.demonstrations, demonstrations, every),
         expert=expert,
         source_params=env.without_reward(params),
         capacity=capacity,
+        subsample=every,
     )
     return Instance(params, expert, problem, own.learner, own.evaluation)
 

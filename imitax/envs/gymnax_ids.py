@@ -13,6 +13,7 @@ from imitax import controls, spec
 from imitax.config import SpecError, check_ranges, config, setting
 from imitax.demonstrations import check_subsample, subsampling
 from imitax.envs import absorbing
+from imitax.envs.lane import weighed
 from imitax.envs.shifts import SHIFTS, with_length
 from imitax.experts import shipped
 from imitax.policies import Policy
@@ -210,7 +211,7 @@ class GymnaxFamily(environment.Environment):
         if self.settings.fixed:
             moved = absorbing.held(state, moved)
         obs, after, reward, terminated, info = moved
-        return obs, after, params.reward_weight * reward, terminated, info
+        return obs, after, weighed(params.reward_weight, reward), terminated, info
 
     def _as_observed(self, obs: Any) -> Any:
         is_box = isinstance(self.inner.observation_space(self.inner_params), spaces.Box)

@@ -29,6 +29,15 @@ class ControlParams(environment.EnvParams):
     """The horizon, int32."""
 
 
+def weighed(weight: jax.Array, reward: jax.Array) -> jax.Array:
+    """A reward times `reward_weight`; NaN where that is NaN, whatever the reward.
+
+    The product alone will not do: XLA makes `weight * (x > 0)` a choice between the weight and
+    zero, so that a learner could tell which steps earn nothing.
+    """
+    return jnp.where(jnp.isnan(weight), weight, weight * reward)
+
+
 class ControlFamily(environment.Environment):
     """A gymnax environment with continuous actions that also brings its instances and its expert.
 
@@ -200,7 +209,7 @@ class Lane(ControlFamily):
             time=state.time + 1,
         )
         inside = jnp.abs(after.position[0]) <= params.width
-        reward = params.reward_weight * inside
+        reward = weighed(params.reward_weight, inside)
         terminated = self.is_terminated(after, params)
         return (
             after.position,

@@ -15,7 +15,7 @@ from gymnax.environments import environment
 from imitax.config import SpecError, config, setting
 from imitax.demonstrations import subsampling
 from imitax.distributions import Mixture, Normal
-from imitax.envs.lane import ControlFamily, ControlParams
+from imitax.envs.lane import ControlFamily, ControlParams, weighed
 from imitax.policies import Policy
 
 SPEED = 0.2
@@ -141,8 +141,9 @@ class Obstacle(ControlFamily):
         terminated = self.is_terminated(after, params)
         passes = (position[0] >= RADIUS) & ~terminated & ~state.passed
         after = after.replace(passed=state.passed | passes)  # pyright: ignore
+        reward = weighed(params.reward_weight, passes)
         discount = 1.0 - terminated.astype(jnp.float32)
-        return position, after, params.reward_weight * passes, terminated, {"discount": discount}
+        return position, after, reward, terminated, {"discount": discount}
 
     def get_obs(self, state: ObstacleState, params=None, key=None) -> jax.Array:
         """The position (x, y), float32 [2]."""

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from imitax.config import config, setting
 from imitax.demonstrations import subsampling
-from imitax.envs.lane import ControlFamily, ControlParams, PositionState
+from imitax.envs.lane import ControlFamily, ControlParams, PositionState, weighed
 from imitax.experts import controllers
 from imitax.policies import Policy
 
@@ -57,7 +57,7 @@ class SinePath(ControlFamily):
         """One raw transition."""
         action = jnp.clip(action, -self.action_limit, self.action_limit)
         right = self.expert(params)(state.position, state.time).mode()
-        reward = -params.reward_weight * jnp.linalg.norm(action - right)
+        reward = weighed(params.reward_weight, -jnp.linalg.norm(action - right))
         noise = params.noise * jax.random.normal(key, (2,), jnp.float32)
         after = PositionState(position=state.position + action + noise, time=state.time + 1)
         discount = jnp.float32(1.0)
