@@ -37,9 +37,7 @@ def advantages(reward, value, next_value, terminated, truncated, discount, trace
     return out
 
 
-def advantages_by_returns(
-    reward, value, next_value, terminated, truncated, discount, trace_decay
-):
+def advantages_by_returns(reward, value, next_value, terminated, truncated, discount, trace_decay):
     """The same as a mixture of n-step advantages, weights (1 - lambda) lambda^(n-1), the last the
     rest: A^(n) = r_t + .. + g^(n-1) r_{t+n-1} + g^n V(s_{t+n}) - V(s_t).
     """
@@ -159,7 +157,9 @@ def discrete_features(x, action, num_actions):
 def continuous_features(x, z):
     """[x, x^2, z, z^2, x z, 1]."""
     x, z = np.asarray(x, np.float64), np.asarray(z, np.float64)
-    cross = [np.outer(observation, action).ravel() for observation, action in zip(x, z, strict=True)]
+    cross = [
+        np.outer(observation, action).ravel() for observation, action in zip(x, z, strict=True)
+    ]
     return np.concatenate([x, x**2, z, z**2, cross, np.ones((len(x), 1))], axis=-1)
 
 
