@@ -1,4 +1,4 @@
-"""PPO: its parts against float64 numpy, its rollouts step by step, and the probes' known answers."""
+"""PPO: its parts by float64 numpy, its rollouts step by step, the probes' known answers."""
 
 import functools
 
@@ -53,7 +53,7 @@ def test_advantages_are_sums_of_discounted_surprises(discount, trace_decay):
         found, advantages(*rows, *over, discount, trace_decay), rtol=1e-5, atol=1e-5
     )
     # Where next values are the next rows' values, the sums are mixtures of n-step advantages.
-    reward, value, after = rows
+    _, value, after = rows
     after[:-1] = np.where((over[0] | over[1])[:-1], after[:-1], value[1:])
     wanted = advantages_by_returns(*rows, *over, discount, trace_decay)
     found = ppo.advantages(*jnp.float32(rows), *over, discount, trace_decay)
