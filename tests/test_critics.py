@@ -41,7 +41,7 @@ def test_reward_forms(name):
 
 @pytest.mark.parametrize(("name", "best"), [("softplus", 9), ("log", 0), ("logit", None)])
 def test_continue_or_quit(name, best):
-    """Theory 4: at D = 1/2 survival pays, or dying, or neither; with a reward after ends, nothing."""
+    """Theory 4: at D = 1/2 survival pays, or dying, or neither; a reward after ends mends it."""
     reward = float(critics.reward_form(name, jnp.float32(0.0)))
     returns = np.array([return_of_quitting(reward, step) for step in range(10)])
     if best is None:
