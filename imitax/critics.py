@@ -129,7 +129,7 @@ def reward_form(name: str, logit: jax.Array) -> jax.Array:
     if name == "log":
         return -jax.nn.softplus(-logit)
     if name == "fairl":
-        cut = jnp.clip(logit, -LARGEST_FAIRL, LARGEST_FAIRL)
+        cut = jnp.minimum(logit, LARGEST_FAIRL)
         return -cut * jnp.exp(cut)
     return logit
 

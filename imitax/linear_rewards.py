@@ -89,8 +89,10 @@ def linear_player(settings: Any, kind: str) -> RewardPlayer:
         rate = jnp.where(jnp.any(state.gap), settings.gap_rate, 1.0)
         gap = (1.0 - rate) * state.gap + rate * newest
         theta, moments = answer(kind, settings, state, gap)
-        extremes = jnp.append(own @ theta, end @ theta)
-        return LinearState(theta, gap, _shift(settings.sign, extremes), moments)
+        values = own @ theta
+        after = jnp.where(absorbed > 0.0, end @ theta, values[0])
+        shift = _shift(settings.sign, jnp.append(values, after))
+        return LinearState(theta, gap, shift, moments)
 
     def reward(state: LinearState, actor: Actor, pairs: Pairs):
         return features(actor, pairs) @ state.theta - state.shift
