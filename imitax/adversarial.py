@@ -53,7 +53,7 @@ class GameSettings(PPOSettings):
     """What every sampled game has."""
 
     policy: str = setting("auto", "representation", choices=("auto", "mlp"))
-    rounds: int = setting(146, "rounds; 146 of 16 times 128 steps are 299008", low=1)
+    rounds: int = setting(145, "rounds; with the one that scales 299008 steps", low=1)
     policy_updates: int = setting(1, "policy updates, each on its own rollout, per round", low=1)
     retrain_rounds: int = setting(
         0, "rounds of a fresh policy on the final reward, which is then returned", low=0
