@@ -184,7 +184,7 @@ def test_specs_can_have_names_and_a_gpu_its_seeds():
 
 
 def test_named_suites_resolve():
-    assert suites.names() == ["control", "gail-classic", "quickstart", "regret"]
+    assert suites.names() == ["control", "gail-classic", "quickstart", "regret", "transfer"]
     for name in ("quickstart", "regret"):
         plan = resolve(suites.load(name))
         assert plan.sweep.name == name
