@@ -144,6 +144,12 @@ def test_together_are_environments_with_several_numbers_of_demonstrations(scores
     assert middle.mean == pytest.approx(trim_mean(both, 0.25))
     assert (failed, count, middle.count) == (0.0, 2, 32)
     assert found["bc", 1][1] == 0.5
+    shuffled = scores.assign(
+        environment=scores["environment"].str.replace(
+            "Acrobot-v1:subsample", "Acrobot-v1:demos=shuffled,subsample"
+        )
+    )
+    assert aggregate(shuffled) == {}
 
 
 def test_a_constant_discriminator_that_succeeds_is_warned_of(summary):

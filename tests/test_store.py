@@ -36,6 +36,11 @@ def table(directory):
     return pd.read_parquet(directory / "results").sort_values(KEYS, ignore_index=True)
 
 
+def points(directory):
+    rows = pd.read_parquet(directory / "curves")
+    return rows.sort_values([*KEYS, "checkpoint"], ignore_index=True)
+
+
 @pytest.fixture(scope="module")
 def computed():
     """The results of `SWEEP`, and what its program cost."""
@@ -142,9 +147,9 @@ def test_curves_are_files_beside_the_results(curved):
     assert names == sorted(path.name for path in (store.directory / "curves").iterdir())
     for path in (store.directory / "curves").iterdir():
         assert pq.read_schema(path).equals(curves.SCHEMA)
-    points = pd.read_parquet(store.directory / "curves")
-    assert len(points) == 2 * len(table(store.directory)) == 28
-    assert not points.duplicated([*KEYS, "checkpoint"]).any()
+    found = points(store.directory)
+    assert len(found) == 2 * len(table(store.directory)) == 28
+    assert not found.duplicated([*KEYS, "checkpoint"]).any()
     assert json.loads((store.directory / "manifest.json").read_text())["settings"]["curve"] == 2
 
 
@@ -233,6 +238,7 @@ def test_reward_maps_are_gathered(stored, computed):
 
 
 SUITE = """
+curve = 2
 [[block]]
 environments = ["reset-cliff"]
 algorithms = ["bc", "dagger"]
@@ -288,6 +294,7 @@ def test_a_killed_run_continues_to_the_same_table(uninterrupted, tmp_path, num_f
     early = tree(out / "results")
     run_to_end(suite, out)
     pd.testing.assert_frame_equal(table(out), table(whole), check_exact=True)
+    pd.testing.assert_frame_equal(points(out), points(whole), check_exact=True)
     kept = tree(out / "results")
     assert all(kept[path] == content for path, content in early.items() if path.suffix != ".tmp")
     assert len(load_manifest(out)["resumed"]) == 1

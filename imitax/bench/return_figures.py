@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from imitax.bench.families import is_variable_horizon
 from imitax.bench.panels import Style, wrap
@@ -133,6 +133,7 @@ def _learning(
         panel.plot(track.x, track.mean, markersize=3.5, zorder=3, **look)
         panel.fill_between(track.x, track.low, track.high, color=colour, alpha=0.2, linewidth=0)
     panel.set_xlim(left=0)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     panel.xaxis.set_major_formatter(EngFormatter(sep=""))
     _finish(panel)
 

@@ -22,6 +22,7 @@ from imitax.bench.statistics import (
     stratified_interquartile_mean,
 )
 from imitax.bench.summary import groups
+from imitax.spec import split
 
 CELL = ["environment", "algorithm", "horizon", "num_demos"]
 COLUMNS = (
@@ -110,7 +111,8 @@ def aggregate(rows: pd.DataFrame) -> dict[tuple[str, int], tuple[Interval, float
     """Scores over several environments, by algorithm and number of demonstrations.
 
     Of every environment and algorithm with several numbers of demonstrations (so that controls in
-    a single cell stay out), the longest horizon; where an algorithm has more than one environment.
+    a single cell stay out), the longest horizon, unless what is demonstrated is not the expert's
+    (`demos`); where an algorithm has more than one environment.
 
     Args:
         rows: from `scored`.
@@ -122,8 +124,8 @@ def aggregate(rows: pd.DataFrame) -> dict[tuple[str, int], tuple[Interval, float
     longest = rows["horizon"].to_numpy() == horizons.transform("max").to_numpy()
     several = [
         own
-        for _, own in groups(rows.loc[longest, :], ["environment", "algorithm"])
-        if len(set(own["num_demos"])) > 1
+        for (environment, _), own in groups(rows.loc[longest, :], ["environment", "algorithm"])
+        if len(set(own["num_demos"])) > 1 and "demos" not in split(environment)[1]
     ]
     found = {}
     together = pd.concat([rows.head(0), *several])
