@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from imitax import supervised
 from imitax.algorithm import blank_metrics
 from imitax.config import check_ranges, config, setting
+from imitax.demonstrations import num_labels
 from imitax.envs.tabular import TabularFamily
 from imitax.network_settings import NetworkSettings, head
 from imitax.policies import Policy, tabular
@@ -119,10 +120,9 @@ def _tabular(config: TabularBCConfig) -> Algorithm:
 
     def step(key, problem: Problem, state: TabularBCState):
         del key
-        demonstrations = problem.demonstrations
-        labels = demonstrations.num_episodes * problem.horizon
-        metrics = blank_metrics()._replace(expert_labels=labels)
-        return state._replace(table=table(problem, demonstrations.require_counts())), metrics
+        metrics = blank_metrics()._replace(expert_labels=num_labels(problem))
+        counts = problem.demonstrations.require_counts()
+        return state._replace(table=table(problem, counts)), metrics
 
     def policy(problem: Problem, state: TabularBCState) -> Policy:
         del problem

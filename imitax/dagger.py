@@ -26,6 +26,7 @@ from imitax import rollout, supervised
 from imitax.algorithm import blank_metrics
 from imitax.bc import likelihood_row, pooled
 from imitax.config import check_ranges, config, setting
+from imitax.demonstrations import num_labels
 from imitax.distributions import Distribution, Mixture, inverse_cdf
 from imitax.envs.tabular import TabularFamily
 from imitax.mdp import at, put
@@ -175,7 +176,7 @@ def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
         counts = _aggregate_counts(config, state.counts, seen, horizon, own)
         num_episodes = state.num_episodes + own
         metrics = blank_metrics()._replace(
-            expert_labels=num_episodes * horizon,
+            expert_labels=num_labels(problem) + (num_episodes - 1) * horizon,
             environment_steps=(num_episodes - 1) * horizon,
         )
         return TabularDaggerState(counts, num_episodes, state.converged), metrics

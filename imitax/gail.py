@@ -33,6 +33,7 @@ from imitax import game, sampling, sums
 from imitax import mdp as exact
 from imitax.algorithm import blank_metrics
 from imitax.config import SpecError, check_ranges, config, setting
+from imitax.demonstrations import num_labels
 from imitax.envs.tabular import TabularFamily
 from imitax.mdp import put
 from imitax.policies import Policy, tabular
@@ -182,7 +183,7 @@ def _tabular(env: Any, config: GAILConfig) -> Algorithm:
         )
         own = state.iteration * config.episodes * problem.horizon
         metrics = blank_metrics()._replace(
-            expert_labels=problem.demonstrations.num_episodes * problem.horizon,
+            expert_labels=num_labels(problem),
             environment_steps=own if config.rollouts == "sampled" else jnp.int32(0),
             equilibrium_gap=gap,
         )
@@ -267,7 +268,11 @@ def _pool(config: GAILConfig, flow: jax.Array, horizon: jax.Array) -> jax.Array:
 
 
 def _expert(config: GAILConfig, problem: Problem) -> jax.Array:
-    return _pool(config, game.expert_flows(problem.demonstrations), problem.horizon)
+    return _pool(config, _shown(problem), problem.horizon)
+
+
+def _shown(problem: Problem) -> jax.Array:
+    return game.expert_flows(problem.demonstrations, problem.subsample)
 
 
 def _play(key, config: GAILConfig, problem: Problem, state: GAILState) -> GAILState:
@@ -346,6 +351,7 @@ def _respond(config: GAILConfig, problem: Problem, state: GAILState, log_policy:
         if by_step:
             ahead = _ahead(config, flow, state.flow[time])
             row = shown[time] / num_episodes
+            row = row if problem.subsample == 1 else row * problem.subsample
             critic = put(critic, time, _reward_player(config, state.critic[time], row, ahead))
         return exact.push(mdp, flow), put(flows, time, flow), critic
 
