@@ -49,9 +49,8 @@ def shaped_player(env: Any, settings: Any) -> RewardPlayer:
     def respond(key, actor: Actor, weights, state: Shaped, expert, seen):
         def one(state, key):
             draw_key, mix_key = jax.random.split(key)
-            real, fake = draw_pairs(draw_key, settings, expert, seen)
-            own = actor.log_prob(actor.outputs(weights, real.inputs), real.action)
-            real = real._replace(log_prob=jax.lax.stop_gradient(own))
+            drawn = draw_pairs(draw_key, settings, expert, seen)
+            real, fake = (_scored(actor, weights, pairs) for pairs in drawn)
             mix = jax.random.uniform(mix_key, (len(real.inputs),))
             slope = jax.grad(lambda nets: loss(critic, potential, settings, nets, real, fake, mix))(
                 state[:2]
@@ -70,6 +69,12 @@ def shaped_player(env: Any, settings: Any) -> RewardPlayer:
         return critics.evaluate(critic, state.reward, *critics.points(critic, pairs))
 
     return RewardPlayer(start, respond, reward, recovered, successive=True)
+
+
+def _scored(actor: Actor, weights, pairs: Pairs) -> Pairs:
+    """Pairs with the probability of their actions under the policy that plays now."""
+    own = actor.log_prob(actor.outputs(weights, pairs.inputs), pairs.action)
+    return pairs._replace(log_prob=own)
 
 
 def logit(critic: Critic, potential: Net, discount, nets, pairs: Pairs) -> jax.Array:

@@ -193,6 +193,7 @@ def test_pairs_of_earlier_rounds_have_the_probability_under_the_policy_that_play
     )
     state = player.start(jax.random.key(1), ACTOR, expert)
 
+    @jax.jit
     def answer(stale):
         rows = jnp.full((128, 2), 0.5)
         none = jnp.zeros(128)
