@@ -15,6 +15,8 @@ import numpy as np
 from gymnax.environments import spaces
 
 from imitax.distributions import Categorical, Distribution, Normal, Point
+from imitax.networks import CONV_CHANNELS, patches
+from imitax.normalisation import Normaliser
 from imitax.policies import Policy
 
 LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 1.0
@@ -37,24 +39,12 @@ class Net(nn.Module):
         """Outputs, [..., num_outputs]."""
         # Not orthogonal initialisation: a batched QR inside shard_map hangs on several CPU devices.
         if self.image:
-            inputs = nn.relu(nn.Conv(16, (3, 3), padding="VALID")(inputs))
-            inputs = inputs.reshape(*inputs.shape[:-3], -1)
+            convolved = nn.relu(nn.Dense(CONV_CHANNELS)(patches(inputs)))
+            inputs = convolved.reshape(*convolved.shape[:-3], -1)
         for width in self.hidden:
             inputs = nn.tanh(nn.Dense(width)(inputs))
         last = nn.initializers.variance_scaling(self.last_scale**2, "fan_in", "truncated_normal")
         return nn.Dense(self.num_outputs, kernel_init=last)(inputs)
-
-
-class Scaling(NamedTuple):
-    """What turns observations into inputs of mean zero and deviation one."""
-
-    mean: jax.Array
-    scale: jax.Array
-    """Positive."""
-
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Scaled inputs."""
-        return (inputs - self.mean) / self.scale
 
 
 class Weights(NamedTuple):
@@ -188,7 +178,7 @@ class Actor:
         spread = jnp.asarray(self.half_width) * jnp.exp(outputs.log_scale)
         return Normal(mean, spread.reshape(self.shape))
 
-    def as_policy(self, weights: Weights, scaling: Scaling) -> Policy:
+    def as_policy(self, weights: Weights, scaling: Normaliser) -> Policy:
         """The finished policy."""
         return Policy((weights.policy, weights.log_scale, scaling), self)
 

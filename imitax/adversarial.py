@@ -21,31 +21,26 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from imitax import actor_critic, ppo, samples
-from imitax.actor_critic import Actor, Scaling
+from imitax.actor_critic import Actor
 from imitax.algorithm import blank_metrics
 from imitax.config import config, setting
+from imitax.normalisation import Normaliser
 from imitax.pairs import (
     Expert,
     Pairs,
     Seen,
     after_end,
     all_pairs,
-    expert_pairs,
     no_past,
     remember,
     share_after_end,
 )
 from imitax.policies import Policy
 from imitax.ppo import PPOSettings, Rollout
+from imitax.preparation import scaling_of, warm
 from imitax.types import Algorithm, Demand, Problem
-
-SMALLEST_DEVIATION = 1e-6
-"""Coordinates that vary less are not scaled."""
-CLONING_RATE = 1e-3
-"""Adam step size of the warm start."""
 
 
 @config
@@ -163,13 +158,13 @@ def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
     start_key, roll_key = jax.random.split(key)
     shown = problem.demonstrations
     obs, _, length = shown.require_episodes()
-    rows = problem.capacity.num_demos * problem.capacity.horizon
+    rows = obs.shape[0] * obs.shape[1]
     if rewards.successive:
         shown = shown._replace(length=jnp.maximum(length - 1, 0))
     data = samples.dataset(shown, rows)
     inputs = actor.encode(data.obs)
     one = jnp.ones(inputs.shape[1:])
-    player = ppo.start(start_key, actor, settings, env, params, Scaling(0.0 * one, one))
+    player = ppo.start(start_key, actor, settings, env, params, Normaliser(0.0 * one, one))
     if _scales(actor):
         where = (env, params, problem.horizon)
         _, first = ppo.collect(roll_key, actor, settings, *where, player)
@@ -184,47 +179,6 @@ def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
     )
     expert = (player.scaling(inputs), actor.read(data.action), later, data.size, absorbed)
     return player, Expert(*expert)
-
-
-def scaling_of(shown: jax.Array, size: jax.Array, seen: jax.Array) -> Scaling:
-    """Mean and deviation of two sets of inputs, each with half the weight.
-
-    Args:
-        shown: [M, D], of which the first `size` rows count.
-        size: int32.
-        seen: [n, D].
-    """
-    valid = (jnp.arange(len(shown)) < size)[:, None]
-    count = jnp.maximum(size, 1)
-    mean = 0.5 * (jnp.sum(jnp.where(valid, shown, 0.0), axis=0) / count + jnp.mean(seen, axis=0))
-    squares = jnp.sum(jnp.where(valid, (shown - mean) ** 2, 0.0), axis=0) / count
-    deviation = jnp.sqrt(0.5 * (squares + jnp.mean((seen - mean) ** 2, axis=0)))
-    return Scaling(mean, jnp.where(deviation > SMALLEST_DEVIATION, deviation, 1.0))
-
-
-def warm(
-    key: jax.Array, actor: Actor, settings: Any, player: ppo.Player, expert: Expert
-) -> ppo.Player:
-    """Clone the demonstrations: maximum likelihood, the spread of a continuous policy kept."""
-    if settings.warm_start == 0:
-        return player
-    optimiser = optax.adam(CLONING_RATE)
-
-    def negative_likelihood(weights, shown: Pairs):
-        fixed = weights._replace(log_scale=jax.lax.stop_gradient(weights.log_scale))
-        return -jnp.mean(actor.log_prob(actor.outputs(fixed, shown.inputs), shown.action))
-
-    def descend(index, carry):
-        weights, moments = carry
-        uniform = jax.random.uniform(jax.random.fold_in(key, index), (settings.batch_size,))
-        shown = expert_pairs(expert, uniform, jnp.ones_like(uniform))
-        gradient = jax.grad(negative_likelihood)(weights, shown)
-        move, moments = optimiser.update(gradient, moments)
-        return optax.apply_updates(weights, move), moments
-
-    start = (player.weights, optimiser.init(player.weights))
-    weights, _ = jax.lax.fori_loop(0, settings.warm_start, descend, start)
-    return player._replace(weights=weights)
 
 
 def _round(key, rules: Rules, temperature, problem: Problem, state: GameState) -> GameState:
@@ -319,7 +273,7 @@ def _earned(rules: Rules, critic, rollout: Rollout, left: jax.Array, kind: Calla
 
 
 def annuity(discount: jax.Array | float, steps: jax.Array) -> jax.Array:
-    """Discount + discount^2 + ... over so many steps."""
+    """The sum of discount^k for k = 1, ..., `steps`."""
     near_one = jnp.abs(1.0 - discount) < 1e-6
     rest = jnp.where(near_one, 1.0, 1.0 - discount)
     return jnp.where(near_one, steps, discount * (1.0 - discount**steps) / rest)

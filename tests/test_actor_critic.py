@@ -11,8 +11,9 @@ from game_oracles import categorical, forward, gaussian
 from gymnax.environments import spaces
 from probes import layers
 
-from imitax.actor_critic import Outputs, Scaling, Weights, actor
+from imitax.actor_critic import Outputs, Weights, actor
 from imitax.distributions import Point
+from imitax.normalisation import Normaliser
 
 LOW, HIGH = np.array([-1.0, 2.0, 0.0]), np.array([3.0, 2.5, 10.0])
 VECTOR = spaces.Box(-np.inf, np.inf, (4,))
@@ -153,7 +154,7 @@ def test_images_go_through_a_convolution():
     np.testing.assert_allclose(own.outputs(weights, inputs).values, wanted, rtol=1e-4, atol=1e-4)
 
 
-SCALING = Scaling(jnp.array([1.0, 0.0, -1.0, 2.0]), jnp.array([2.0, 1.0, 0.5, 3.0]))
+SCALING = Normaliser(jnp.array([1.0, 0.0, -1.0, 2.0]), jnp.array([2.0, 1.0, 0.5, 3.0]))
 OBS = np.array([0.3, -0.7, 0.2, 1.5], np.float32)
 
 

@@ -14,6 +14,7 @@ from imitax.bench import cli
 from imitax.config import SpecError
 from imitax.distributions import Categorical
 from imitax.experts import evaluation, files, network, recipes, training
+from imitax.normalisation import Normaliser
 from imitax.policies import Policy
 from imitax.ppo import PPOSettings
 
@@ -95,7 +96,7 @@ def test_mountain_energy_is_kept_without_a_push():
 def test_shaping_adds_the_discounted_difference_of_potentials():
     """Against numpy; the potential is zero after termination and counts at a time limit."""
     recipe = dataclasses.replace(recipes.RECIPES["MountainCar-v0"], potential_weight=10.0)
-    scaling = actor_critic.Scaling(jnp.array([-0.3, 0.0]), jnp.array([0.5, 0.04]))
+    scaling = Normaliser(jnp.array([-0.3, 0.0]), jnp.array([0.5, 0.04]))
     rng = np.random.default_rng(0)
     obs, after = rng.normal(size=(2, 5, 3, 2))
     terminated, truncated = rng.random((2, 5, 3)) < 0.5
@@ -128,7 +129,7 @@ def test_an_exported_network_is_the_trained_one(env_id):
     actor = actor_critic.actor(env, (5, 6))
     keys = jax.random.split(jax.random.key(0), 20)
     obs = 2 * jax.random.normal(keys[0], (50, size))
-    scaling = actor_critic.Scaling(jnp.arange(1.0, size + 1) / 4, jnp.arange(2.0, size + 2) / 3)
+    scaling = Normaliser(jnp.arange(1.0, size + 1) / 4, jnp.arange(2.0, size + 2) / 3)
     weights = actor.init(keys[1], obs)
     leaves, tree = jax.tree.flatten(weights)
     leaves = [

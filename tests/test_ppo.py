@@ -21,13 +21,14 @@ from jax.flatten_util import ravel_pytree
 from probes import Probe, layers, probe_params
 
 from imitax import ppo
-from imitax.actor_critic import Scaling, actor
+from imitax.actor_critic import actor
 from imitax.config import SpecError
+from imitax.normalisation import Normaliser
 from imitax.ppo import PPOSettings
 
 ENV, CONTINUOUS = Probe(), Probe(continuous=True)
-SCALING = Scaling(jnp.array([0.25, 1.0]), jnp.array([0.5, 2.0]))
-PLAIN = Scaling(jnp.zeros(2), jnp.ones(2))
+SCALING = Normaliser(jnp.array([0.25, 1.0]), jnp.array([0.5, 2.0]))
+PLAIN = Normaliser(jnp.zeros(2), jnp.ones(2))
 
 
 def ends(rng, shape):

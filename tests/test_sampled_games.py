@@ -245,7 +245,7 @@ def test_a_warm_start_clones(continuous):
         jnp.float32(0.5),
     )
     settings = GameSettings(**TINY, warm_start=300)
-    where = (env, probe_params(), adversarial.Scaling(jnp.zeros(2), jnp.ones(2)))
+    where = (env, probe_params(), adversarial.Normaliser(jnp.zeros(2), jnp.ones(2)))
     player = ppo.start(jax.random.key(1), own, settings, *where)
     warmed = jax.jit(functools.partial(adversarial.warm, actor=own, settings=settings))(
         jax.random.key(2), player=player, expert=expert

@@ -19,6 +19,7 @@ from imitax.experts.files import SNAPSHOTS
 from imitax.experts.network import Actor, Weights
 from imitax.experts.recipes import Recipe
 from imitax.keys import family_hash
+from imitax.normalisation import Normaliser
 from imitax.policies import Policy
 
 SHARES = (0.25, 0.5, 0.75)
@@ -174,7 +175,7 @@ def _curve(key, selection_key, recipe: Recipe, actor: actor_critic.Actor) -> Cur
     return jax.lax.scan(keep, player, (starts, ends))[1]
 
 
-def shaped(recipe: Recipe, scaling: actor_critic.Scaling, rollout: ppo.Rollout) -> jax.Array:
+def shaped(recipe: Recipe, scaling: Normaliser, rollout: ppo.Rollout) -> jax.Array:
     """The reward that PPO sees, [T, B].
 
     Potential-based shaping (Ng, Harada and Russell 1999) adds discount Phi(s') - Phi(s), with
@@ -192,7 +193,7 @@ def shaped(recipe: Recipe, scaling: actor_critic.Scaling, rollout: ppo.Rollout) 
 
 
 def exported(
-    actor: actor_critic.Actor, scaling: actor_critic.Scaling, weights: actor_critic.Weights
+    actor: actor_critic.Actor, scaling: Normaliser, weights: actor_critic.Weights
 ) -> Weights:
     """PPO's policy network as an expert's: a box's centre and half width go into the last layer."""
     layers = weights.policy["params"]
@@ -208,12 +209,12 @@ def exported(
     return Weights(scaling.mean, scaling.scale, tuple(kernels), tuple(biases), log_scale)
 
 
-def _scaling(recipe: Recipe, actor: actor_critic.Actor) -> actor_critic.Scaling:
+def _scaling(recipe: Recipe, actor: actor_critic.Actor) -> Normaliser:
     size = _inputs(recipe, actor)
     mean, scale = (
         jnp.broadcast_to(jnp.array(part, jnp.float32), size) for part in (recipe.mean, recipe.scale)
     )
-    return actor_critic.Scaling(mean, scale)
+    return Normaliser(mean, scale)
 
 
 def _inputs(recipe: Recipe, actor: actor_critic.Actor) -> int:
