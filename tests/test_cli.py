@@ -50,11 +50,11 @@ BAD = [
     ({"env": ["reset-cliff:"]}, ["'reset-cliff:'", "name:key=value"]),
     ({"env": ["reset-cliff:num_states=3,num_states=4"]}, ["num_states", "twice"]),
     ({"env": ["DeepSea-bsuite"]}, ["DeepSea-bsuite", "no expert", "CartPole-v1"]),
-    ({"algorithm": ["gial"]}, ["'gial'", "did you mean 'gail'"]),
+    ({"algorithm": ["gaill"]}, ["'gaill'", "did you mean 'gail'"]),
     ({"algorithm": ["dagger:beta=2"]}, ["beta=2", "<= 1.0"]),
     ({"algorithm": ["dagger:beta=nan"]}, ["beta=nan", "<= 1.0"]),
     ({"env": ["lane"], "algorithm": ["bc:unseen=first"]}, ["unseen=first", "lane"]),
-    ({"env": ["lane"], "algorithm": ["gail"]}, ["nothing to run", "tabular"]),
+    ({"env": ["lane"], "algorithm": ["noisy-expert"]}, ["nothing to run", "tabular"]),
     ({"env": ["reset-cliff:initial=rajaraman"], "num_demos": ["2"]}, ["rajaraman", "got 2"]),
     ({"horizons": ["0"]}, ["horizon", "got 0"]),
     ({"horizons": ["-4"]}, ["horizon", "got -4"]),
@@ -241,7 +241,7 @@ def test_lists_show_every_name_and_setting(capsys):
     assert cli.main(["list", "algorithms"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ALGORITHMS)
-    assert "cross-entropy|mse|gaussian" in listed
+    assert "cross-entropy|mse|huber|gaussian" in listed
     assert cli.main(["list", "suites"]) == 0
     assert "quickstart" in capsys.readouterr().out
 

@@ -127,7 +127,7 @@ def test_number_out_of_range(tmp_path, refused, flags, words):
     ("algorithm", "words"),
     [
         ("dagger", ("dagger asks the expert for labels", "use bc")),
-        ("gail", ("gail on CartPole-v1", "use bc")),
+        ("noisy-expert", ("noisy-expert on CartPole-v1", "use bc")),
         ("expert", ("expert does not learn from recorded episodes", "use bc")),
         ("bd", ("unknown algorithm 'bd'", "did you mean 'bc'?")),
         ("bc:unseen=first", ("unseen",)),

@@ -105,11 +105,11 @@ def test_compiling_ahead_changes_nothing(ran):
 
 def test_controls_and_not_applicable():
     sweep = Sweep.grid(
-        ["standard-imitation", "lane"], ["expert", "maxent-irl:l2=0.50"], [3], [2], 4
+        ["standard-imitation", "lane"], ["expert", "noisy-expert:epsilon=0.50"], [3], [2], 4
     )
     plan = resolve(sweep)
     assert [(entry["environment"], entry["algorithm"]) for entry in plan.not_applicable] == [
-        ("lane", "maxent-irl:l2=0.5")
+        ("lane", "noisy-expert:epsilon=0.5")
     ]
     assert "tabular" in plan.not_applicable[0]["reason"]
     rows = frame(Sweep.grid(["standard-imitation"], ["expert"], [3], [2], 4))
@@ -176,8 +176,8 @@ BAD = [
     ({"algorithms": ["dagger:schedule=linear,beta=0.5"]}, "beta=0.5", "schedule=linear"),
     ({"algorithms": ["bc:loss=mse"]}, "loss=mse", "other representation"),
     ({"environments": ["lane"], "algorithms": ["bc:unseen=first"]}, "unseen=first", "lane"),
-    ({"environments": ["lane"], "algorithms": ["gail"]}, "nothing to run", "tabular"),
-    ({"environments": ["lane"], "algorithms": ["gail:rate=0"]}, "rate=0", "> 0"),
+    ({"environments": ["lane"], "algorithms": ["noisy-expert"]}, "nothing to run", "tabular"),
+    ({"environments": ["lane"], "algorithms": ["gail:learning_rate=0"]}, "learning_rate=0", "> 0"),
     ({"horizons": [8, 0]}, "horizon must be", "got 0"),
     ({"horizons": []}, "no horizons", "nothing to run"),
     ({"num_demos": [-1]}, "num-demos must be", "got -1"),
