@@ -104,7 +104,8 @@ RECIPES = {
             settings=PPOSettings(
                 num_envs=128, batch_size=1024, epochs=8, learning_rate=4e-3, entropy=0.0
             ),
-            rounds=320,
+            rounds=256,
+            selection_episodes=512,
             mean=(0.0,),
             scale=(1.0, 1.0, 4.0),
         ),
@@ -112,8 +113,9 @@ RECIPES = {
             env_id="FourRooms-misc",
             horizon=500,
             required=None,
-            settings=PPOSettings(),
-            rounds=192,
+            settings=PPOSettings(rollout=64),
+            rounds=384,
+            selection_episodes=512,
             mean=(6.0,),
             scale=(3.0,),
         ),
