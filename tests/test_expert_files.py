@@ -1,7 +1,6 @@
 """`--expert-file`: whose expert a file is, what is refused, and what the manifest keeps."""
 
 import hashlib
-import sys
 import types
 from pathlib import Path
 
@@ -46,8 +45,7 @@ def reader(monkeypatch):
         return Policy(jnp.zeros(2), lookup)
 
     module = types.SimpleNamespace(policy=policy, snapshots=lambda path: NAMES)
-    monkeypatch.setitem(sys.modules, "imitax.experts.original", module)
-    monkeypatch.setattr(expert_files.importlib, "import_module", sys.modules.__getitem__)
+    monkeypatch.setattr(expert_files, "original", module)
     return asked
 
 

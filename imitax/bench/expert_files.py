@@ -6,7 +6,6 @@ FILE@SNAPSHOT           any snapshot of the file, by name or index; by default t
 """
 
 import hashlib
-import importlib
 import math
 import re
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from imitax import catalogue
 from imitax.config import SpecError
+from imitax.experts import original
 from imitax.policies import Policy
 
 _SAME_TASK = {"CartPole-v0": "CartPole-v1", "Acrobot-v0": "Acrobot-v1"}
@@ -85,8 +85,6 @@ def load_experts(files: Iterable[ExpertFile], environments: Iterable[str]) -> Ex
 
 def _read(file: ExpertFile) -> tuple[Policy, str]:
     """The policy, and the name of its snapshot."""
-    # By name, because reading these files takes h5py, which most sweeps do without.
-    original = importlib.import_module("imitax.experts.original")
     env: Any = catalogue.environment(file.environment)
     space = env.observation_space(env.default_params)
     policy = original.policy(
