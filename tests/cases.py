@@ -9,6 +9,18 @@ import numpy as np
 
 import imitax
 
+GAMES = ("gail", "wail", "airl", "fem", "gtal", "maxent-irl")
+ONE_UPDATE = {
+    "num_steps=3": "num_steps=1",
+    "first_updates=2": "first_updates=1",
+    "rounds=2": "rounds=1",
+    "rollout=8,batch_size=16": "rollout=8,batch_size=32",
+    "discriminator_steps=2": "discriminator_steps=1",
+    "warm_start=2": "warm_start=0",
+    "retrain_rounds=1": "retrain_rounds=0",
+}
+"""Settings that ask for several gradient steps, and for one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -32,13 +44,14 @@ class Case:
     @property
     def one_update(self):
         """Whether a network is trained."""
-        is_learner = self.algorithm.split(":")[0] in ("bc", "dagger")
+        is_learner = self.algorithm.split(":")[0] in ("bc", "dagger", *GAMES)
         return is_learner and not self.is_tabular
 
     def with_one_update(self):
-        """The same case, trained for a single update."""
-        name = self.algorithm.replace("num_steps=3", "num_steps=1")
-        name = name.replace("first_updates=2", "first_updates=1")
+        """The same case, trained for a single update of each of its networks."""
+        name = self.algorithm
+        for several, one in ONE_UPDATE.items():
+            name = name.replace(several, one)
         return dataclasses.replace(self, algorithm=name)
 
     def with_reward(self, params, value):
@@ -72,6 +85,8 @@ def _spoil(rows, padding, garbage):
 
 
 SMALL_NETWORK = "hidden=8,batch_size=8"
+SMALL_GAME = "num_envs=4,rollout=8,batch_size=16,rounds=2,epochs=1,hidden=8"
+SMALL_CRITIC = "discriminator_hidden=8,discriminator_batch=8,discriminator_steps=2"
 CASES = [
     Case("reset-cliff:num_states=4,num_actions=3", "bc"),
     Case("recoverable-cliff:num_states=4,num_actions=3", "bc:stationary=true,unseen=first"),
@@ -120,6 +135,20 @@ CASES = [
     Case("reset-cliff:num_states=4", "random", is_random=False),
     Case("lane", "random", is_random=False),
     Case("three-state", "noisy-expert:epsilon=0.2,off_support=stay", is_random=False),
+    Case("lane", f"gail:absorbing=true,warm_start=2,{SMALL_GAME},{SMALL_CRITIC}"),
+    Case("CartPole-v1", f"gail:spectral=true,reward=log,replay=true,{SMALL_GAME},{SMALL_CRITIC}"),
+    Case("lane", f"wail:inputs=state,act=sample,{SMALL_GAME},{SMALL_CRITIC}"),
+    Case("CartPole-v1", f"airl:retrain_rounds=1,{SMALL_GAME},{SMALL_CRITIC}"),
+    Case("CartPole-v1", f"fem:absorbing=true,sign=positive,{SMALL_GAME}"),
+    Case("gridworld:size=3x2,goal=2x1", f"gtal:policy=mlp,gap_rate=0.5,{SMALL_GAME}"),
+    Case(
+        "gridworld:size=3x2,goal=2x1",
+        f"maxent-irl:policy=mlp,policy_updates=1,{SMALL_GAME},{SMALL_CRITIC}",
+    ),
+    Case(
+        "lane",
+        f"maxent-irl:reward=linear,policy_updates=2,replay=false,retrain_rounds=1,{SMALL_GAME}",
+    ),
 ]
 
 

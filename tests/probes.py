@@ -9,6 +9,8 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
+import imitax
+from imitax import sampled_games
 from imitax.policies import Policy
 from imitax.types import Capacity, Demonstrations, Problem
 
@@ -16,6 +18,16 @@ REWARDS = ("one", "start", "last", "action", "both")
 """1; what the episode began with; 1 in the last step; 1 for action 1 (or minus the squared distance
 of a continuous action to one half); 1 for action 1 where the start is positive, else for action 0.
 """
+
+GAMES = {
+    "gail": (imitax.gail, sampled_games.NetworkGAILConfig),
+    "wail": (imitax.wail, sampled_games.WAILConfig),
+    "airl": (imitax.airl, sampled_games.AIRLConfig),
+    "fem": (imitax.fem, sampled_games.FEMConfig),
+    "gtal": (imitax.gtal, sampled_games.GTALConfig),
+    "maxent-irl": (imitax.maxent_irl, sampled_games.NetworkMaxEntConfig),
+}
+"""Every sampled game: its factory and its config."""
 
 
 @struct.dataclass
