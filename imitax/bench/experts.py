@@ -10,7 +10,7 @@ from imitax.bench import tables, terminal
 from imitax.config import SpecError
 from imitax.experts import files, shipped
 from imitax.experts.recipes import RECIPES, recipe
-from imitax.experts.training import train
+from imitax.experts.training import check, train
 
 DEFAULT_OUT = Path("runs/experts")
 
@@ -59,7 +59,9 @@ def train_expert(args: argparse.Namespace) -> int:
         SpecError: no such recipe, a seed out of range, or a directory that cannot be written to.
     """
     chosen = recipe(args.name)
+    check(chosen, args.seed)
     _check_folder(args.out)
+    print(f"Training {args.name}: {chosen.runs} runs of {chosen.rounds} rounds\n", flush=True)
     known = shipped.expert(args.name).manifest["sha256"] if args.name in shipped.names() else None
     trained = train(chosen, args.seed)
     path = files.write(args.out, trained.manifest, trained.policies)

@@ -72,9 +72,7 @@ def train(recipe: Recipe, seed: int) -> Trained:
     Raises:
         SpecError: a seed out of range, or sizes in the recipe that do not fit.
     """
-    if not 0 <= seed <= _LARGEST:
-        raise SpecError(f"--seed {seed} is out of range; allowed: 0 to {_LARGEST}")
-    ppo.check(recipe.settings, recipe.env_id)
+    check(recipe, seed)
     begun = time.monotonic()
     root = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), family_hash(recipe.env_id))
     run_key, selection_key, report_key = jax.random.split(root, 3)
@@ -97,6 +95,13 @@ def train(recipe: Recipe, seed: int) -> Trained:
     }
     manifest = _manifest(recipe, seed, places, found, time.monotonic() - begun)
     return Trained(manifest, policies)
+
+
+def check(recipe: Recipe, seed: int) -> None:
+    """Refuse a seed out of range, and sizes that do not fit; raises `SpecError`."""
+    if not 0 <= seed <= _LARGEST:
+        raise SpecError(f"--seed {seed} is out of range; allowed: 0 to {_LARGEST}")
+    ppo.check(recipe.settings, recipe.env_id)
 
 
 def kept(recipe: Recipe) -> tuple[int, ...]:
