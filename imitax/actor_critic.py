@@ -39,7 +39,7 @@ class Net(nn.Module):
         """Outputs, [..., num_outputs]."""
         # Not orthogonal initialisation: a batched QR inside shard_map hangs on several CPU devices.
         if self.image:
-            convolved = nn.relu(nn.Dense(CONV_CHANNELS)(patches(inputs)))
+            convolved = nn.relu(nn.Dense(CONV_CHANNELS, name="Conv_0")(patches(inputs)))
             inputs = convolved.reshape(*convolved.shape[:-3], -1)
         for width in self.hidden:
             inputs = nn.tanh(nn.Dense(width)(inputs))

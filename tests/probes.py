@@ -108,6 +108,7 @@ def problem(obs, action, length, horizon, params=None):
         num_demos=jnp.int32(len(length)),
         demonstrations=shown,
         expert=Policy(jnp.zeros(()), _by_sign),
+        source_params=None,
         capacity=Capacity(shown.obs.shape[1], len(length)),
     )
 

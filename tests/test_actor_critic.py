@@ -149,6 +149,7 @@ def test_images_go_through_a_convolution():
     weights = large(own, inputs)
     first = weights.policy["params"]["Conv_0"]
     kernel, bias = (np.asarray(first[name], float) for name in ("kernel", "bias"))
+    kernel = kernel.reshape(3, 3, 2, -1)
     flat = [convolved(kernel, bias, one.astype(float)).ravel() for one in image]
     wanted = forward(layers(weights.policy), np.array(flat))
     np.testing.assert_allclose(own.outputs(weights, inputs).values, wanted, rtol=1e-4, atol=1e-4)
