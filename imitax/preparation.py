@@ -9,7 +9,7 @@ import optax
 from imitax import ppo
 from imitax.actor_critic import Actor
 from imitax.normalisation import Normaliser
-from imitax.pairs import Expert, Pairs, expert_pairs
+from imitax.pairs import Expert, Pairs, expert_pairs, mean_of_first
 
 SMALLEST_DEVIATION = 1e-6
 """Coordinates that vary less are not scaled."""
@@ -25,10 +25,8 @@ def scaling_of(shown: jax.Array, size: jax.Array, seen: jax.Array) -> Normaliser
         size: int32.
         seen: [n, D].
     """
-    valid = (jnp.arange(len(shown)) < size)[:, None]
-    count = jnp.maximum(size, 1)
-    mean = 0.5 * (jnp.sum(jnp.where(valid, shown, 0.0), axis=0) / count + jnp.mean(seen, axis=0))
-    squares = jnp.sum(jnp.where(valid, (shown - mean) ** 2, 0.0), axis=0) / count
+    mean = 0.5 * (mean_of_first(shown, size) + jnp.mean(seen, axis=0))
+    squares = mean_of_first((shown - mean) ** 2, size)
     deviation = jnp.sqrt(0.5 * (squares + jnp.mean((seen - mean) ** 2, axis=0)))
     return Normaliser(mean, jnp.where(deviation > SMALLEST_DEVIATION, deviation, 1.0))
 

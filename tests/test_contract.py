@@ -26,7 +26,8 @@ HORIZON, NUM_DEMOS, SEED = 5, 4, 3
     params=[pytest.param(x, marks=pytest.mark.xdist_group(str(x)), id=str(x)) for x in CASES],
 )
 def case(request):
-    return request.param
+    yield request.param
+    jax.clear_caches()  # or the compiled programs of all cases fill the memory
 
 
 class Programs:
