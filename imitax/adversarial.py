@@ -31,6 +31,7 @@ from imitax.pairs import (
     after_end,
     all_pairs,
     expert_pairs,
+    mean_of_first,
     no_past,
     remember,
     share_after_end,
@@ -188,10 +189,8 @@ def scaling_of(shown: jax.Array, size: jax.Array, seen: jax.Array) -> Scaling:
         size: int32.
         seen: [n, D].
     """
-    valid = (jnp.arange(len(shown)) < size)[:, None]
-    count = jnp.maximum(size, 1)
-    mean = 0.5 * (jnp.sum(jnp.where(valid, shown, 0.0), axis=0) / count + jnp.mean(seen, axis=0))
-    squares = jnp.sum(jnp.where(valid, (shown - mean) ** 2, 0.0), axis=0) / count
+    mean = 0.5 * (mean_of_first(shown, size) + jnp.mean(seen, axis=0))
+    squares = mean_of_first((shown - mean) ** 2, size)
     deviation = jnp.sqrt(0.5 * (squares + jnp.mean((seen - mean) ** 2, axis=0)))
     return Scaling(mean, jnp.where(deviation > SMALLEST_DEVIATION, deviation, 1.0))
 

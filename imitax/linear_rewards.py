@@ -25,7 +25,7 @@ import optax
 from imitax.actor_critic import Actor
 from imitax.adversarial import RewardPlayer
 from imitax.config import config, setting
-from imitax.pairs import Expert, Pairs, Seen, after_end, all_pairs
+from imitax.pairs import Expert, Pairs, Seen, after_end, all_pairs, mean_of_first
 
 TINY = 1e-8
 
@@ -115,11 +115,10 @@ def answer(kind: str, settings: Any, state: LinearState, gap: jax.Array) -> tupl
 def expert_features(actor: Actor, expert: Expert) -> jax.Array:
     """Mean features of the demonstrations and, by their share, of the state after an end, [F]."""
     shown = Pairs(expert.inputs, expert.action, jnp.zeros(len(expert.inputs)))
-    valid = (jnp.arange(len(expert.inputs)) < expert.size)[:, None]
-    total = jnp.sum(jnp.where(valid, features(actor, shown), 0.0), axis=0)
+    mean = mean_of_first(features(actor, shown), expert.size)
     end = features(actor, _end(shown))[0]
     share = expert.absorbed
-    return (1.0 - share) * total / jnp.maximum(expert.size, 1) + share * end
+    return (1.0 - share) * mean + share * end
 
 
 def _end(pairs: Pairs) -> Pairs:

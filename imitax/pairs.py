@@ -14,6 +14,8 @@ from imitax.ppo import Rollout
 
 KEPT = 128
 """Pairs of a round that are kept for later ones."""
+BLOCK = 32
+"""Rows that `mean_of_first` adds at once."""
 
 
 class Pairs(NamedTuple):
@@ -53,6 +55,24 @@ def share_after_end(env: Any, horizon: jax.Array, length: jax.Array) -> jax.Arra
     missing = jnp.maximum(horizon - length * every, 0)
     total = jnp.maximum(jnp.sum(is_shown) * horizon, 1)
     return jnp.sum(jnp.where(is_shown, missing, 0)) / total
+
+
+def mean_of_first(rows: jax.Array, size: jax.Array) -> jax.Array:
+    """Mean of the first `size` of rows [M, D], [D]; 0 of none.
+
+    Added in blocks of one shape, so that rounding does not depend on the padding behind them.
+    """
+    padded = jnp.pad(rows, ((0, -len(rows) % BLOCK), (0, 0)))
+
+    def add(index, total):
+        first = index * BLOCK
+        block = jax.lax.dynamic_slice_in_dim(padded, first, BLOCK)
+        valid = (first + jnp.arange(BLOCK) < size)[:, None]
+        return total + jnp.sum(jnp.where(valid, block, 0.0), axis=0)
+
+    num_blocks = (size + BLOCK - 1) // BLOCK
+    total = jax.lax.fori_loop(0, num_blocks, add, jnp.zeros_like(rows[0]))
+    return total / jnp.maximum(size, 1)
 
 
 class Seen(NamedTuple):
