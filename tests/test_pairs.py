@@ -180,3 +180,17 @@ def test_later_rows_are_left_alone():
     assert changed.min() >= KEPT
     assert changed.max() < 2 * KEPT
     assert len(changed) == KEPT
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 90])
+def test_means_do_not_see_padding(size):
+    rows = np.float32(np.random.default_rng(0).normal(size=(90, 3)) + 5.0)
+    mean = jax.jit(pairs.mean_of_first)
+    found = [
+        mean(np.concatenate([rows[:size], np.full((more, 3), np.nan, np.float32)]), jnp.int32(size))
+        for more in (1, 7, 500)
+    ]
+    wanted = rows[:size].astype(float).mean(0) if size else np.zeros(3)
+    np.testing.assert_allclose(found[0], wanted, rtol=1e-6)
+    for one in found[1:]:
+        np.testing.assert_array_equal(one, found[0])
