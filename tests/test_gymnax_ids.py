@@ -165,7 +165,7 @@ def test_shipped_experts_are_those_that_are_named():
             ),
             "CartPole-v1: expert=2 is a shipped snapshot, and another expert is given",
         ),
-        (lambda: imitax.environment("FourRooms-misc:expert=1"), "FourRooms-misc: "),
+        (lambda: imitax.environment("DeepSea-bsuite:expert=1"), "DeepSea-bsuite: no expert"),
         (
             lambda: imitax.environment("CartPole-v1:demos=shufled"),
             "CartPole-v1: demos=shufled cannot be read; did you mean 'shuffled'?",
