@@ -17,6 +17,7 @@ ONE_UPDATE = {
     "rollout=8,batch_size=16": "rollout=8,batch_size=32",
     "discriminator_steps=2": "discriminator_steps=1",
     "warm_start=2": "warm_start=0",
+    "policy_updates=2": "policy_updates=1",
     "retrain_rounds=1": "retrain_rounds=0",
 }
 """Settings that ask for several gradient steps, and for one."""
@@ -146,7 +147,7 @@ CASES = [
         f"maxent-irl:policy=mlp,policy_updates=1,{SMALL_GAME},{SMALL_CRITIC}",
     ),
     Case(
-        "lane",
+        "CartPole-v1",
         f"maxent-irl:reward=linear,policy_updates=2,replay=false,retrain_rounds=1,{SMALL_GAME}",
     ),
 ]
