@@ -25,7 +25,7 @@ HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 
 
 class Net(nn.Module):
-    """Fully connected tanh layers, behind one convolution where the input is an image."""
+    """Fully connected layers, behind one convolution where the input is an image."""
 
     hidden: tuple[int, ...]
     num_outputs: int
@@ -33,6 +33,8 @@ class Net(nn.Module):
     """Whether inputs are [..., height, width, channels]."""
     last_scale: float = 1.0
     """Factor on the initial weights of the last layer."""
+    activation: str = "tanh"
+    """Between the layers: `tanh` or `relu`."""
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
@@ -41,8 +43,9 @@ class Net(nn.Module):
         if self.image:
             convolved = nn.relu(nn.Dense(CONV_CHANNELS, name="Conv_0")(patches(inputs)))
             inputs = convolved.reshape(*convolved.shape[:-3], -1)
+        bend = nn.relu if self.activation == "relu" else nn.tanh
         for width in self.hidden:
-            inputs = nn.tanh(nn.Dense(width)(inputs))
+            inputs = bend(nn.Dense(width)(inputs))
         last = nn.initializers.variance_scaling(self.last_scale**2, "fan_in", "truncated_normal")
         return nn.Dense(self.num_outputs, kernel_init=last)(inputs)
 

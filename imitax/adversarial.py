@@ -5,14 +5,14 @@ gradient steps on pairs of both sides, and the policy improves by PPO on the rew
 Nothing reads the environment's own reward.
 
 Observations are scaled by fixed statistics: mean and deviation of the demonstrations and of one
-round of the untrained policy, half and half. With `warm_start` the policy first clones the
-demonstrations for that many gradient steps. With `absorbing`, an end that is not the time limit is
-followed by an absorbing state up to the horizon, whose reward is learned too (Kostrikov et al.
-2019): its discounted sum is added to the last reward, and it enters the reward player's samples
-with the weight of the steps it lasts. With `retrain_rounds` the game is followed by as many rounds
-in which a fresh policy learns from the final reward, and that policy is returned: in an environment
-with a shift the game is then played where the demonstrations are from, and the fresh policy learns
-in the shifted environment.
+round of the untrained policy, half and half (`scaling=none` leaves them and that round out). With
+`warm_start` the policy first clones the demonstrations for that many gradient steps. With
+`absorbing`, an end that is not the time limit is followed by an absorbing state up to the horizon,
+whose reward is learned too (Kostrikov et al. 2019): its discounted sum is added to the last reward,
+and it enters the reward player's samples with the weight of the steps it lasts. With
+`retrain_rounds` the game is followed by as many rounds in which a fresh policy learns from the
+final reward, and that policy is returned: in an environment with a shift the game is then played
+where the demonstrations are from, and the fresh policy learns in the shifted environment.
 """
 
 import functools
@@ -32,8 +32,8 @@ from imitax.pairs import (
     Pairs,
     Seen,
     after_end,
-    all_pairs,
     no_past,
+    pairs_of,
     remember,
     share_after_end,
 )
@@ -59,6 +59,12 @@ class GameSettings(PPOSettings):
     warm_start: int = setting(0, "gradient steps of cloning before the first round", low=0)
     absorbing: bool = setting(False, "whether what follows an end has a learned reward")
     act: str = setting("mode", "how the trained policy acts", choices=("mode", "sample"))
+    centred: bool = setting(True, "whether values are learned around their mean in a rollout")
+    scaling: str = setting(
+        "fixed",
+        "of observations: by the demonstrations and one round of the untrained policy",
+        choices=("fixed", "none"),
+    )
 
 
 class RewardPlayer(NamedTuple):
@@ -106,7 +112,7 @@ def game(
     """
     rules = Rules(env, actor_critic.actor(env, settings.hidden, settings.act), settings, rewards)
     per_update = settings.num_envs * settings.rollout
-    is_scaled = int(_scales(rules.actor))
+    is_scaled = int(_scales(rules))
 
     def init(key, problem: Problem):
         keys = jax.random.split(key, 3)
@@ -144,9 +150,11 @@ class Rules(NamedTuple):
     rewards: RewardPlayer
 
 
-def _scales(actor: Actor) -> bool:
-    """Whether observations are scaled: vectors are, images and one-hot states are not."""
-    return not actor.policy.image and actor.num_states is None
+def _scales(rules: Rules) -> bool:
+    """Whether observations are scaled: vectors may be, images and one-hot states are not."""
+    actor = rules.actor
+    is_vector = not actor.policy.image and actor.num_states is None
+    return is_vector and rules.settings.scaling == "fixed"
 
 
 def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
@@ -165,7 +173,7 @@ def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
     inputs = actor.encode(data.obs)
     one = jnp.ones(inputs.shape[1:])
     player = ppo.start(start_key, actor, settings, env, params, Normaliser(0.0 * one, one))
-    if _scales(actor):
+    if _scales(rules):
         where = (env, params, problem.horizon)
         _, first = ppo.collect(roll_key, actor, settings, *where, player)
         seen = first.inputs.reshape(-1, *inputs.shape[1:])
@@ -263,11 +271,14 @@ def _answer(key, rules: Rules, state: GameState, rollout: Rollout, absorbed) -> 
 
 def _earned(rules: Rules, critic, rollout: Rollout, left: jax.Array, kind: Callable) -> jax.Array:
     """Rewards of a rollout, [T, B], with those of the states after its ends."""
-    seen = all_pairs(rollout)
-    reward = kind(critic, rules.actor, seen).reshape(rollout.reward.shape)
+
+    def earned(rows: Rollout) -> jax.Array:
+        return kind(critic, rules.actor, pairs_of(rows))
+
+    reward = ppo.in_blocks(earned, (rollout,), rollout.reward.shape)
     if not rules.settings.absorbing:
         return reward
-    one = jax.tree.map(lambda rows: rows[:1], seen)
+    one = pairs_of(jax.tree.map(lambda leaf: leaf[0, :1], rollout))
     end = after_end(one._replace(absorbed=jnp.ones(1, bool)))
     return reward + annuity(rules.settings.discount, left) * kind(critic, rules.actor, end)[0]
 

@@ -136,7 +136,7 @@ def _network(env: Any, config: NetworkBCConfig) -> Algorithm:
 
     def init(key, problem: Problem):
         num_rows = problem.capacity.num_demos * problem.capacity.horizon
-        data = dataset(problem.demonstrations, num_rows)
+        data = dataset(problem.demonstrations, num_rows, network.num_actions)
         if config.validation:
             key, held_key = jax.random.split(key)
             data = hold_out(held_key, data, config.validation)

@@ -39,7 +39,11 @@ class CriticSettings:
     discriminator_rate: float = setting(5e-3, "Adam step size of the discriminator", above=0.0)
     discriminator_steps: int = setting(4, "its gradient steps per round", low=1)
     discriminator_batch: int = setting(256, "pairs of each kind per step", low=1)
-    penalty: float = setting(1.0, "weight of the gradient penalty", low=0.0)
+    discriminator_activation: str = setting("tanh", "between its layers", choices=("tanh", "relu"))
+    slope: str = setting(
+        "penalised", "of the output in its inputs: penalised or free", choices=("penalised", "free")
+    )
+    penalty: float = setting(1.0, "weight of the gradient penalty, slope=penalised", low=0.0)
     penalty_target: float = setting(1.0, "gradient norm that is not penalised", low=0.0)
     entropy_bonus: float = setting(0.0, "weight of the entropy of D, Jensen-Shannon", low=0.0)
     spectral: bool = setting(False, "whether layers have spectral norm at most 1")
@@ -79,7 +83,8 @@ def critic(actor: Actor, settings: CriticSettings, loss: str, *, absorbing: bool
     """
     sees_action, image = settings.inputs == "state-action", actor.policy.image
     num_outputs = actor.num_actions if image and sees_action else 1
-    network = Net(settings.discriminator_hidden, num_outputs, image)
+    activation = settings.discriminator_activation
+    network = Net(settings.discriminator_hidden, num_outputs, image, activation=activation)
     count, discrete = actor.num_actions, actor.discrete
     return Critic(network, loss, count, discrete, sees_action, absorbing, settings.spectral)
 
@@ -168,6 +173,8 @@ def loss(key, critic: Critic, settings, params, vectors, expert: Pairs, learner:
     total = contrast(critic, settings, real_out, fake_out)
     if critic.loss == "likelihood":
         total += settings.l2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+    if settings.slope == "free":
+        return total, vectors
     mix = jax.random.uniform(key, (len(real_out),))
     norms = slopes(critic, used, real, fake, mix)
     penalty = settings.penalty * jnp.mean((norms - settings.penalty_target) ** 2)

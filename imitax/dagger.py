@@ -2,12 +2,12 @@
 
 Ross, Gordon and Bagnell 2011, algorithm 3.1, with true aggregation: every label ever asked for is
 kept, and each round refits on all of them. `num_demos` counts expert-labelled episodes, as for
-behavioural cloning: the first is the seed's first demonstration, the others are the learner's own,
-`episodes_per_round` in each round. In round i (from 1) of n the expert acts at each step with
-probability beta_i:
+behavioural cloning: the first `first_episodes` are the seed's demonstrations, the others are the
+learner's own, `episodes_per_round` in each round. In round i (from 1) of n the expert acts at each
+step with probability beta_i:
 
     constant      beta               (0 by default: the learner acts alone)
-    linear        max(beta_min, 1 - i/n)
+    linear        max(beta_min, 1 - i/n), or 1 - i/rampdown where that is given
     exponential   beta_decay^i       (the paper's p^i)
 
 We return the last policy; the paper returns the best on validation. A network's losses and training
@@ -52,8 +52,10 @@ class Mixing:
     )
     beta: float = setting(0.0, "the expert's share, schedule=constant", low=0.0, high=1.0)
     beta_min: float = setting(0.0, "smallest share, schedule=linear", low=0.0, high=1.0)
+    rampdown: int = setting(0, "round in which a linear share would be 0; 0 is the last one", low=0)
     beta_decay: float = setting(0.5, "share's factor, schedule=exponential", low=0.0, high=1.0)
     episodes_per_round: int = setting(1, "the learner's episodes in a round", low=1)
+    first_episodes: int = setting(1, "demonstrations before the first round", low=1)
 
 
 @config
@@ -83,6 +85,7 @@ class NetworkDaggerConfig(Mixing, NetworkSettings):
 CONDITIONS = {
     "beta": among("schedule", "constant"),
     "beta_min": among("schedule", "linear"),
+    "rampdown": among("schedule", "linear"),
     "beta_decay": among("schedule", "exponential"),
     "updates_per_round": among("refit", "continue"),
 }
@@ -114,15 +117,16 @@ class NetworkDaggerState(NamedTuple):
 def expert_share(config: Mixing, round_index: jax.Array, num_rounds: jax.Array) -> jax.Array:
     """beta_i of round i in 1..n; see the head of the file."""
     if config.schedule == "linear":
-        return jnp.maximum(config.beta_min, 1.0 - round_index / jnp.maximum(num_rounds, 1))
+        last = config.rampdown or jnp.maximum(num_rounds, 1)
+        return jnp.maximum(config.beta_min, 1.0 - round_index / last)
     if config.schedule == "exponential":
         return jnp.asarray(config.beta_decay) ** round_index
     return jnp.asarray(config.beta, jnp.float32)
 
 
 def num_rounds(config: Mixing, problem: Problem) -> jax.Array:
-    """Rounds of the learner's own episodes, int32: (num_demos - 1) / episodes_per_round, up."""
-    own = problem.num_demos - 1
+    """Rounds of the learner's own episodes, int32: what the demonstrations leave, rounded up."""
+    own = problem.num_demos - jnp.minimum(config.first_episodes, problem.num_demos)
     return (own + config.episodes_per_round - 1) // config.episodes_per_round
 
 
@@ -135,7 +139,7 @@ def dagger(env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = 
             is tabular, a network elsewhere.
 
     Returns:
-        An `Algorithm`; its first step learns from the demonstration, each further one is a round.
+        An `Algorithm`; each of its steps is a round.
 
     Raises:
         SpecError: a setting out of range, or without meaning on this environment.
@@ -163,7 +167,8 @@ def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
         horizon, own = problem.horizon, problem.num_demos - state.num_episodes
         own = jnp.minimum(own, size)
         expert = tabulate(problem.expert, env.num_states, problem.capacity.horizon)
-        index = 1 + (state.num_episodes - 1) // size
+        first = problem.demonstrations.num_episodes
+        index = 1 + (state.num_episodes - first) // size
         share = expert_share(config, index, num_rounds(config, problem))
         rules = _Round(expert, jnp.cumsum(expert, axis=-1), share, state.counts)
 
@@ -176,8 +181,8 @@ def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
         counts = _aggregate_counts(config, state.counts, seen, horizon, own)
         num_episodes = state.num_episodes + own
         metrics = blank_metrics()._replace(
-            expert_labels=num_labels(problem) + (num_episodes - 1) * horizon,
-            environment_steps=(num_episodes - 1) * horizon,
+            expert_labels=num_labels(problem) + (num_episodes - first) * horizon,
+            environment_steps=(num_episodes - first) * horizon,
         )
         return TabularDaggerState(counts, num_episodes, state.converged), metrics
 
@@ -189,7 +194,9 @@ def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
     def num_steps(problem: Problem):
         return jnp.maximum(num_rounds(config, problem), 1)
 
-    return Algorithm(init, step, policy, num_steps, Demand("counts", at_most=1), False)
+    return Algorithm(
+        init, step, policy, num_steps, Demand("counts", at_most=config.first_episodes), False
+    )
 
 
 class _Round(NamedTuple):
@@ -235,7 +242,7 @@ def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
         start_key, fit_key = jax.random.split(key)
         # The last round writes `size` episodes of which some may be masked.
         num_rows = problem.capacity.num_demos * problem.capacity.horizon
-        data = dataset(problem.demonstrations, num_rows)
+        data = dataset(problem.demonstrations, num_rows, network.num_actions)
         if config.validation:
             start_key, held_key = jax.random.split(start_key)
             data = hold_out(held_key, data, config.validation)
@@ -246,7 +253,7 @@ def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
 
     def step(key, problem: Problem, state: NetworkDaggerState):
         roll_key, fit_key = jax.random.split(key)
-        index = 1 + (state.num_episodes - 1) // size
+        index = 1 + (state.num_episodes - problem.demonstrations.num_episodes) // size
         share = expert_share(config, index, num_rounds(config, problem))
         acting = Policy((problem.expert, supervised.policy(network, state.fit), share), mixed)
         own = jnp.minimum(problem.num_demos - state.num_episodes, size)
@@ -265,7 +272,9 @@ def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
     def num_steps(problem: Problem):
         return jnp.maximum(num_rounds(config, problem), 1)
 
-    return Algorithm(init, step, policy, num_steps, Demand("episodes", at_most=1), False)
+    return Algorithm(
+        init, step, policy, num_steps, Demand("episodes", at_most=config.first_episodes), False
+    )
 
 
 def _refit(key, network, config: NetworkDaggerConfig, fit, data, has_new):

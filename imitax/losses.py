@@ -34,6 +34,7 @@ def losses(
     log_scale: jax.Array | None,
     action: jax.Array,
     huber_width: jax.Array | float = 1.0,
+    entropy: jax.Array | float = 0.0,
 ) -> jax.Array:
     """Loss per sample, [B]; see the head of the file.
 
@@ -41,11 +42,15 @@ def losses(
         head: says which loss.
         outputs: of the network, [B, num_outputs].
         log_scale: of the network, [num_outputs] or None.
-        action: int32 [B], or [B, ...] with as many coordinates as the head plays.
+        action: integers [B], or [B, ...] with as many coordinates as the head plays.
         huber_width: w of `huber`, in units of the action.
+        entropy: weight of the policy's entropy in nats, subtracted from `cross-entropy`.
     """
     if head.loss == "cross-entropy":
-        return optax.softmax_cross_entropy_with_integer_labels(outputs, action)
+        action = action.astype(jnp.int32)
+        fit = optax.softmax_cross_entropy_with_integer_labels(outputs, action)
+        log_probs = jax.nn.log_softmax(outputs)
+        return fit + entropy * jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
     action = action.reshape(outputs.shape[0], -1)
     said = head.distribution(outputs, log_scale)
     if isinstance(said, Normal | Squashed | NormalMixture):

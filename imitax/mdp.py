@@ -80,9 +80,7 @@ def expect_change(mdp: TabularMDP, value: jax.Array) -> jax.Array:
         return weighted(mdp.transition, value[mdp.successor] - value[:, None, None])
     if columns > UNROLLED:
         return expect_next(mdp, value) - value[:, None] * total(mdp.transition)
-    change = value - value[:, None]
-    terms = [mdp.transition[..., k] * change[:, k, None] for k in range(columns)]
-    return add_up([rounded(term) for term in terms])
+    return weighted(mdp.transition, (value - value[:, None])[:, None])
 
 
 def push(mdp: TabularMDP, flow: jax.Array) -> jax.Array:

@@ -45,7 +45,13 @@ class NetworkSettings:
         "of the learning rate to 0 over the gradient steps of a fit",
         choices=("none", "linear", "cosine"),
     )
-    batch_size: int = setting(64, "samples per gradient step, with replacement", low=1)
+    batch_size: int = setting(64, "samples per gradient step", low=1)
+    minibatches: str = setting(
+        "replacement",
+        "drawn with replacement, or without until an epoch's last whole batch",
+        choices=("replacement", "epochs"),
+    )
+    entropy: float = setting(0.0, "weight of the policy's entropy, cross-entropy only", low=0.0)
     l2: float = setting(0.0, "half of it times the squared weights is added to the loss", low=0.0)
     normalise: bool = setting(False, "observations in units of their spread in the labels")
     augment: str = setting(
@@ -123,6 +129,11 @@ def resolve_loss(settings: NetworkSettings, env: Any, name: str) -> str:
         raise SpecError(
             f"{name}: loss={loss} has no meaning for the {kind} actions of {env.name}; "
             f"allowed: auto, {', '.join(meaningful)}"
+        )
+    if is_concrete(settings.entropy) and settings.entropy and loss != "cross-entropy":
+        raise SpecError(
+            f"{name}: entropy={show(settings.entropy)} has no meaning with loss={loss}; leave "
+            "entropy out"
         )
     if settings.act == "sample" and not discrete and loss not in LIKELIHOODS:
         raise SpecError(

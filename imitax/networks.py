@@ -113,6 +113,11 @@ class Head:
     bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Lower and upper corner of the action box, D numbers each, where `squashed` needs them."""
 
+    @property
+    def num_actions(self) -> int:
+        """Of a discrete space; 0 where actions are vectors."""
+        return self.network.num_outputs if self.loss == "cross-entropy" else 0
+
     def raw_inputs(self, obs: jax.Array) -> jax.Array:
         """One observation as the network takes it, before normalisation: [D] or [H, W, C]."""
         if self.num_states is not None:

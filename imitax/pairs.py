@@ -106,7 +106,7 @@ def learner_pairs(rollout: Rollout, absorbed: jax.Array, uniform, kind: jax.Arra
     num_envs = rollout.reward.shape[1]
     index = (uniform * rollout.reward.size).astype(jnp.int32)
     rows = jax.tree.map(lambda leaf: leaf[index // num_envs, index % num_envs], rollout)
-    return after_end(_pairs(rows)._replace(absorbed=kind < absorbed))
+    return after_end(pairs_of(rows)._replace(absorbed=kind < absorbed))
 
 
 def draw_pairs(key: jax.Array, settings: Any, expert: Expert, seen: Seen) -> tuple[Pairs, Pairs]:
@@ -162,10 +162,10 @@ def after_end(pairs: Pairs) -> Pairs:
 
 def all_pairs(rollout: Rollout) -> Pairs:
     """Every pair of a rollout, T * B rows."""
-    return _pairs(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), rollout))
+    return pairs_of(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), rollout))
 
 
-def _pairs(rows: Rollout) -> Pairs:
+def pairs_of(rows: Rollout) -> Pairs:
     """Pairs of a rollout whose time and environment axes are one."""
     none = jnp.zeros(len(rows.inputs))
     later = (rows.next_inputs, rows.terminated, rows.log_prob)

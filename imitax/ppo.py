@@ -8,10 +8,12 @@ Schulman et al. 2017 with generalised advantage estimation (Schulman et al. 2016
 so an episode cut by the time limit is continued by the value of the state it was cut in, and one
 that ended by itself is not. The reward of a rollout is an argument of `improve`: the environment's
 own for an expert, a learned one for imitation. Departures: rewards are divided by a running
-deviation of discounted returns, advantages are normalised per minibatch, the value loss is not
-clipped, and minibatches come from a pseudo-random bijection instead of a sort (`shuffled`).
+deviation of discounted returns (`rescale`), advantages are normalised per minibatch, the value loss
+is not clipped, and minibatches come from a pseudo-random bijection instead of a sort
+(`imitax.orders`).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,9 +21,13 @@ import jax.numpy as jnp
 import optax
 
 from imitax.actor_critic import Actor, Weights
-from imitax.advantages import Spread, advantages, rescaled, shuffled
+from imitax.advantages import Spread, advantages, centred, rescaled
 from imitax.config import SpecError, config, setting
 from imitax.normalisation import Normaliser
+from imitax.orders import shuffled
+
+ROWS = 256
+"""Of a rollout that networks look at together, outside gradient steps; a power of two."""
 
 
 @config
@@ -33,13 +39,18 @@ class PPOSettings:
     rollout: int = setting(128, "steps of each between updates", low=1)
     batch_size: int = setting(256, "samples per policy gradient step", low=1)
     epochs: int = setting(4, "passes over a rollout", low=1)
-    learning_rate: float = setting(1e-3, "Adam step size of the policy, decays to 0", above=0.0)
+    learning_rate: float = setting(1e-3, "Adam step size of the policy", above=0.0)
+    decay: str = setting(
+        "linear", "of the learning rate to 0 over the rounds", choices=("linear", "none")
+    )
     discount: float = setting(0.99, "of rewards", low=0.0, high=1.0)
     trace_decay: float = setting(0.95, "lambda of the advantages", low=0.0, high=1.0)
     clip: float = setting(0.2, "largest change of a probability ratio", above=0.0)
     entropy: float = setting(1e-3, "weight of the policy's entropy in the loss", low=0.0)
     value_weight: float = setting(0.5, "weight of the value loss", low=0.0)
     max_gradient: float = setting(0.5, "norm at which gradients are cut", above=0.0)
+    rescale: bool = setting(True, "whether rewards are divided by the deviation of returns")
+    centred: bool = setting(False, "whether values are learned around their mean in a rollout")
 
 
 class Rollout(NamedTuple):
@@ -218,19 +229,50 @@ def improve(
         player: who is improved.
         rollout: its own, from `collect`.
         reward: [T, B], in any unit.
-        rate_share: factor on the learning rate, for a schedule.
+        rate_share: factor on the learning rate, where it decays.
     """
     over = rollout.terminated | rollout.truncated
-    spread, reward = rescaled(player.spread, reward, over, settings.discount)
-    value = actor.values(player.weights, rollout.inputs)
-    next_value = actor.values(player.weights, rollout.next_inputs)
+    spread = player.spread
+    if settings.rescale:
+        spread, reward = rescaled(spread, reward, over, settings.discount)
+    if settings.centred:
+        reward = centred(reward, rollout.terminated, settings.discount)
+    value, next_value = values_of(actor, player.weights, rollout)
     ends = (rollout.terminated, rollout.truncated)
     gain = advantages(reward, value, next_value, *ends, settings.discount, settings.trace_decay)
     data = Batch(rollout.inputs, rollout.action, rollout.log_prob, gain, gain + value)
     size = settings.num_envs * settings.rollout
     data = jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), data)
     player = player._replace(spread=spread)
-    return _epochs(key, actor, settings, player, data, settings.learning_rate * rate_share)
+    rate = settings.learning_rate * (rate_share if settings.decay == "linear" else 1.0)
+    return _epochs(key, actor, settings, player, data, rate)
+
+
+def values_of(actor: Actor, weights: Weights, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
+    """Values [T, B] of the observations before and after each step."""
+    shape = rollout.reward.shape
+    value = in_blocks(lambda inputs: actor.values(weights, inputs), (rollout.inputs,), shape)
+    later = in_blocks(lambda inputs: actor.values(weights, inputs), (rollout.next_inputs,), shape)
+    return value, later
+
+
+def in_blocks(function: Callable[..., jax.Array], args: Any, shape: tuple[int, ...]) -> jax.Array:
+    """A function of rows applied to a whole rollout, a block at a time.
+
+    The layers of a network over the whole rollout would be most of a seed's memory.
+
+    Args:
+        function: takes arrays of n rows, returns [n].
+        args: trees of arrays [T, B, ...].
+        shape: T and B, static; their product is a power of two.
+
+    Returns:
+        [T, B].
+    """
+    total = shape[0] * shape[1]
+    size = min(total, ROWS)
+    blocks = jax.tree.map(lambda x: x.reshape(total // size, size, *x.shape[2:]), args)
+    return jax.lax.map(lambda rows: function(*rows), blocks).reshape(shape)
 
 
 def _epochs(key, actor, settings, player, data: Batch, rate) -> Player:

@@ -13,10 +13,13 @@ import jax.numpy as jnp
 from imitax.distributions import inverse_cdf
 from imitax.mdp import TabularMDP, at, put
 from imitax.policies import Policy
-from imitax.sums import HIGHEST
+from imitax.sums import add_up
 
 BLOCK = 32
 """Episodes drawn together; a constant, since the meaning of a seed depends on it."""
+
+COMPARED = 128
+"""Largest number of pairs whose visits are counted by comparing each episode with each pair."""
 
 
 class Walkers(NamedTuple):
@@ -25,13 +28,19 @@ class Walkers(NamedTuple):
     initial: jax.Array
     """[S]"""
     transition: jax.Array
-    """[S, A, K]"""
+    """[S A, K], a row for each pair: one index reads faster than two."""
     successor: jax.Array | None
+    """[S A, K]"""
+    num_actions: int
+    """A, static."""
 
 
 def walkers(mdp: TabularMDP) -> Walkers:
     """Prepare a tabular MDP for `walk`."""
-    return Walkers(jnp.cumsum(mdp.initial), jnp.cumsum(mdp.transition, axis=-1), mdp.successor)
+    shape = (-1, mdp.transition.shape[-1])
+    successor = None if mdp.successor is None else mdp.successor.reshape(shape)
+    transition = jnp.cumsum(mdp.transition, axis=-1).reshape(shape)
+    return Walkers(jnp.cumsum(mdp.initial), transition, successor, mdp.transition.shape[1])
 
 
 def walk(
@@ -65,23 +74,24 @@ def walk(
         step_key = jax.random.fold_in(key, time + 1)
         uniform = jax.random.uniform(step_key, (block, num_draws + 1))
         carry, action = visit(carry, time, state, uniform)
-        column = inverse_cdf(walker.transition[state, action], uniform[:, -1])
+        pair = state * walker.num_actions + action
+        column = inverse_cdf(walker.transition[pair], uniform[:, -1])
         if walker.successor is None:
             return column, carry
-        return walker.successor[state, action, column], carry
+        return walker.successor[pair, column], carry
 
     first = jax.random.uniform(jax.random.fold_in(key, 0), (block,))
     state = inverse_cdf(jnp.broadcast_to(walker.initial, (block, *walker.initial.shape)), first)
     return jax.lax.fori_loop(0, horizon, advance, (state, carry))[1]
 
 
-def visits(
-    state: jax.Array, action: jax.Array, weight: jax.Array, num_states: int, num_actions: int
-) -> jax.Array:
-    """How often each pair occurs: int32 [B] states and actions, weights [B] -> [S, A]."""
-    states = jax.nn.one_hot(state, num_states, dtype=weight.dtype) * weight[:, None]
-    actions = jax.nn.one_hot(action, num_actions, dtype=weight.dtype)
-    return jnp.einsum("ns,na->sa", states, actions, precision=HIGHEST)
+def tally(row: jax.Array, pair: jax.Array, weight: jax.Array) -> jax.Array:
+    """Add weights [B] to the entries `pair` [B], int32, of a row [P]; exact for small integers."""
+    if row.shape[0] > COMPARED:
+        return row.at[pair].add(weight)
+    numbers = jnp.arange(row.shape[0])
+    hits = [jnp.where(pair[n] == numbers, weight[n], 0.0) for n in range(pair.shape[0])]
+    return row + add_up(hits).astype(row.dtype)
 
 
 def count(
@@ -125,13 +135,14 @@ def count(
 
         def visit(counts, time, state, uniform):
             action = inverse_cdf(at(cdf, time)[state], uniform[:, 0])
-            added = visits(state, action, weight_at(time), num_states, num_actions)
-            return put(counts, time, counts[time] + added), action
+            pair = state * num_actions + action
+            return put(counts, time, tally(counts[time], pair, weight_at(time))), action
 
         return walk(jax.random.fold_in(key, b), walker, horizon, BLOCK, visit, counts)
 
-    counts = jnp.zeros((max_horizon, num_states, num_actions), acting.dtype)
-    return jax.lax.fori_loop(0, num_blocks(num_episodes), run_block, counts)
+    counts = jnp.zeros((max_horizon, num_states * num_actions), acting.dtype)
+    counts = jax.lax.fori_loop(0, num_blocks(num_episodes), run_block, counts)
+    return counts.reshape(max_horizon, num_states, num_actions)
 
 
 def record(

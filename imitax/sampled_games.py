@@ -40,7 +40,7 @@ class NetworkGAILConfig(GameSettings, CriticSettings):
 class WAILConfig(GameSettings, CriticSettings):
     """Wasserstein adversarial imitation."""
 
-    penalty: float = setting(10.0, "weight of the gradient penalty", low=0.0)
+    penalty: float = setting(10.0, "weight of the gradient penalty, slope=penalised", low=0.0)
 
 
 @config

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from imitax.orders import placed
 from imitax.types import Demonstrations
 
 BLOCK = 64
@@ -38,8 +39,13 @@ class Rows(NamedTuple):
     """int32."""
 
 
-def dataset(demonstrations: Demonstrations, num_rows: int) -> Dataset:
+def dataset(demonstrations: Demonstrations, num_rows: int, num_actions: int = 0) -> Dataset:
     """Lay padded episodes end to end in a buffer of `num_rows` rows; padding is dropped.
+
+    Args:
+        demonstrations: with episodes.
+        num_rows: M, static.
+        num_actions: of a discrete space, static; up to 128 are stored as int8. 0 keeps the type.
 
     Raises:
         ValueError: the demonstrations hold counts only.
@@ -51,9 +57,10 @@ def dataset(demonstrations: Demonstrations, num_rows: int) -> Dataset:
     action = demonstrations.action.reshape(
         num_episodes * max_horizon, *demonstrations.action.shape[2:]
     )
+    dtype = jnp.int8 if 0 < num_actions <= 128 else action.dtype
     empty = Dataset(
         jnp.zeros((num_rows, *obs.shape[1:]), obs.dtype),
-        jnp.zeros((num_rows, *action.shape[1:]), action.dtype),
+        jnp.zeros((num_rows, *action.shape[1:]), dtype),
         jnp.int32(0),
     )
     valid = jnp.arange(max_horizon) < demonstrations.length[:, None]  # pyright: ignore
@@ -73,7 +80,7 @@ def append(data: Dataset, obs: jax.Array, action: jax.Array, valid: jax.Array) -
     index = jnp.where(valid, data.size + offset - 1, data.obs.shape[0])
     return data._replace(
         obs=data.obs.at[index].set(obs, mode="drop"),
-        action=data.action.at[index].set(action, mode="drop"),
+        action=data.action.at[index].set(action.astype(data.action.dtype), mode="drop"),
         size=data.size + offset[-1],
     )
 
@@ -112,6 +119,23 @@ def draw(key: jax.Array, size: jax.Array, batch_size: int) -> jax.Array:
     """
     uniform = jax.random.uniform(key, (batch_size,))
     return jnp.minimum((uniform * size).astype(jnp.int32), size - 1)
+
+
+def draw_next(key: jax.Array, step: jax.Array, size: jax.Array, batch_size: int) -> jax.Array:
+    """The batch of a gradient step in epochs without replacement, int32 [batch_size].
+
+    Each epoch has its own order and ends with its last whole batch. When the data have grown since
+    the last step, the new order is entered where the count of steps says, not at its beginning.
+
+    Args:
+        key: of the fit; epoch e uses fold e.
+        step: gradient steps before, int32.
+        size: rows to draw from, int32; below `batch_size` rows come again within a batch.
+        batch_size: static.
+    """
+    per_epoch = jnp.maximum(size // batch_size, 1)
+    position = (step % per_epoch) * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+    return placed(jax.random.fold_in(key, step // per_epoch), position % size, size)
 
 
 def add_up(term: Callable[[jax.Array, jax.Array], Any], size: jax.Array) -> Any:

@@ -11,7 +11,10 @@ from imitax.network_settings import NetworkSettings
 from imitax.networks import Head
 from imitax.normalisation import normaliser
 from imitax.policies import Policy
-from imitax.samples import Dataset, Rows, add_up, draw, split
+from imitax.samples import Dataset, Rows, add_up, draw, draw_next, split
+
+ORDER = 2**32 - 3
+"""Fold of a fit's key for the order of samples."""
 
 
 class Best(NamedTuple):
@@ -33,6 +36,8 @@ class Fit(NamedTuple):
     """`imitax.normalisation.Normaliser`, or None."""
     best: Best | None = None
     """With validation."""
+    order: jax.Array | None = None
+    """Key of the order of samples, with `minibatches=epochs`."""
 
 
 def start(key: jax.Array, head: Head, settings: NetworkSettings, data: Dataset) -> Fit:
@@ -40,7 +45,8 @@ def start(key: jax.Array, head: Head, settings: NetworkSettings, data: Dataset) 
     params = head.init(key, data.obs[0])
     optimiser = optax.adam(settings.learning_rate).init(params)
     statistics = normaliser(head, data) if settings.normalise else None
-    return reset_best(settings, Fit(params, optimiser, statistics))
+    order = jax.random.fold_in(key, ORDER) if settings.minibatches == "epochs" else None
+    return reset_best(settings, Fit(params, optimiser, statistics, order=order))
 
 
 def num_taken(fit: Fit) -> jax.Array:
@@ -78,7 +84,7 @@ def update(
     rows: Rows | None = None,
     progress: jax.Array | float = 0.0,
 ) -> tuple[Fit, jax.Array]:
-    """One Adam step (Kingma and Ba 2015) on a minibatch drawn with replacement.
+    """One Adam step (Kingma and Ba 2015) on a minibatch.
 
     Args:
         key: consumed.
@@ -93,7 +99,11 @@ def update(
         The new fit and the minibatch's mean loss, weight penalty included.
     """
     draw_key, noise_key = (key, None) if settings.augment == "none" else jax.random.split(key)
-    number = draw(draw_key, data.size if rows is None else rows.size, settings.batch_size)
+    size = data.size if rows is None else rows.size
+    if fit.order is None:
+        number = draw(draw_key, size, settings.batch_size)
+    else:
+        number = draw_next(fit.order, num_taken(fit), size, settings.batch_size)
     number = number if rows is None else rows.index[number]
     loss, gradient = jax.value_and_grad(_objective)(
         fit.params, noise_key, head, settings, fit, data, number
@@ -117,7 +127,8 @@ def _objective(params, key, head, settings, fit, data, number):
         outputs, log_scale = head.outputs(params, inputs, drop_key, settings.dropout)
     else:
         outputs, log_scale = head.outputs(params, inputs)
-    each = losses.losses(head, outputs, log_scale, data.action[number], settings.huber_width)
+    action, more = data.action[number], (settings.huber_width, settings.entropy)
+    each = losses.losses(head, outputs, log_scale, action, *more)
     return jnp.mean(each) + settings.l2 * losses.weight_penalty(params["params"])
 
 
@@ -228,7 +239,8 @@ def validation_loss(
         rows = held_out.index[number]
         inputs = jax.vmap(lambda obs: head.inputs(params, obs))(data.obs[rows])
         outputs, log_scale = head.outputs(params, inputs)
-        each = losses.losses(head, outputs, log_scale, data.action[rows], settings.huber_width)
+        more = (settings.huber_width, settings.entropy)
+        each = losses.losses(head, outputs, log_scale, data.action[rows], *more)
         return jnp.sum(jnp.where(inside, each, 0.0))
 
     return add_up(term, held_out.size) / jnp.maximum(held_out.size, 1)
