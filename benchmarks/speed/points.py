@@ -45,13 +45,11 @@ def series(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     size = references.size_of(jax.default_backend(), quick=request["quick"])
     measure_reference, last, reason, loaded = references.reference(mesh, size), None, "", None
     for seeds in request["seeds"]:
-        reason = reason or _too_long(request, last, seeds)
-        if reason:
-            yield _not_run(request, seeds, reason)
-            continue
-        loaded, reason = _load(request, workload, mesh, seeds, loaded)
-        if reason:
-            yield _not_run(request, seeds, reason)
+        too_long = _too_long(request, last, seeds)
+        if not too_long and not reason:
+            loaded, reason = _load(request, workload, mesh, seeds, loaded)
+        if too_long or reason:
+            yield _not_run(request, seeds, too_long or reason)
             continue
         point = _measure(request, workload, loaded, seeds, measure_reference)
         last = (seeds, point["median_seconds"])
