@@ -77,7 +77,7 @@ class Result(NamedTuple):
 
     params: Any
     mean_length: jax.Array
-    """Steps per episode in each update's rollout, [num_updates]."""
+    """Steps per ended episode in each update's rollout, [num_updates]."""
 
 
 def make_train(settings: Settings | None = None) -> Callable[[jax.Array], Result]:

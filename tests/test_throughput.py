@@ -98,6 +98,16 @@ def test_a_series_stops_before_it_takes_too_long():
     assert "64 seeds would take about 16 s" in points._too_long(request, (8, 1.0), 64)
 
 
+def test_which_devices_run_which_seeds():
+    args = throughput._parser().parse_args(["--seeds", "1", "8", "--device-seeds", "64"])
+    machine = {"platform": "cpu", "cores": 2, "num_devices": 1}
+    alone = [(1, [64]), (4, [64]), (8, [64])]
+    assert throughput.series_of(args, machine, "bc") == [(2, [1, 8, 64]), *alone]
+    machine = {"platform": "gpu", "cores": 16, "num_devices": 1}
+    assert throughput.series_of(args, machine, "bc")[0] == (1, [1, 8, 64])
+    assert throughput.series_of(args, machine, "plain-ppo")[0] == (1, [1, 8, 64, 2048])
+
+
 def run(*arguments):
     command = [sys.executable, "-m", "benchmarks.throughput", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)

@@ -79,7 +79,7 @@ def _not_run(found: dict[str, Any]) -> list[str]:
         if point["status"] != "ok"
     ]
     notes = sorted({point["note"] for point in found["points"] if "note" in point})
-    lines += [f"- {note}: more devices than cores bring nothing" for note in notes]
+    lines += [f"- {note}: oversubscribed" for note in notes]
     return ["\n".join(lines)] if lines else []
 
 
