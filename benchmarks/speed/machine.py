@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 
-from imitax.bench.cli import num_cores
 from imitax.bench.manifest import PACKAGES, checkout_of, timestamp
 from imitax.bench.program import compiler_options
 
@@ -26,7 +25,7 @@ def describe() -> dict[str, Any]:
         "num_devices": len(devices),
         "device_bytes": device_bytes(devices[0]),
         "processor": _processor(),
-        "cores": num_cores(),
+        "cores": _cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -51,6 +50,13 @@ def device_bytes(device: Any) -> int:
         return 1024 * int(table["MemAvailable"].split()[0])
     except (OSError, KeyError):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:
