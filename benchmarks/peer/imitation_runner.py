@@ -22,18 +22,19 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 import gymnasium
 import numpy as np
 import torch
-from imitation.algorithms import bc, dagger
+from imitation.algorithms import bc, dagger, mce_irl
 from imitation.algorithms.adversarial.gail import GAIL
 from imitation.data import rollout, types
 from imitation.rewards.reward_nets import BasicRewardNet
 from imitation.util import logger as imitation_logger
 from imitation.util.networks import RunningNorm
+from seals.base_envs import TabularModelPOMDP
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from benchmarks.peer import workload
+from benchmarks.peer import grid, workload
 
 
 def make_envs(count: int, seed: int) -> DummyVecEnv:
@@ -197,8 +198,39 @@ RUNS = {
 """The workload, its length, and the length of the run before the clock starts."""
 
 
+def recover(seed: int, horizon: int) -> tuple[float, float]:
+    """Seconds and gap of a seed of the inverse RL workload."""
+    env = TabularModelPOMDP(
+        transition_matrix=grid.transition(),
+        observation_matrix=np.eye(grid.NUM_STATES, dtype=np.float32),
+        reward_matrix=grid.reward(),
+        horizon=horizon,
+        initial_state_dist=grid.initial(),
+    )
+    wanted = mce_irl.mce_occupancy_measures(env)[1]
+    torch.manual_seed(seed)
+    started = time.perf_counter()
+    spaces = env.observation_space, env.action_space
+    net = BasicRewardNet(*spaces, hid_sizes=(), use_action=False)
+    trainer = mce_irl.MCEIRL(
+        wanted,
+        env,
+        net,
+        np.random.default_rng(seed),
+        optimizer_kwargs={"lr": workload.IRL_RATE},
+        linf_eps=workload.IRL_GAP,
+        grad_l2_eps=workload.IRL_GRADIENT,
+        log_interval=None,
+        custom_logger=silent(),
+    )
+    visits = trainer.train(workload.IRL_STEPS)
+    return time.perf_counter() - started, float(np.abs(visits - wanted).max())
+
+
 def one_seed(name: str, seed: int, shown: list[types.Trajectory]) -> tuple[float, float]:
     """Seconds and score of a seed."""
+    if name.startswith("mce-irl-"):
+        return recover(seed, int(name.removeprefix("mce-irl-")))
     run, length, _ = RUNS[name]
     torch.manual_seed(seed)
     np.random.seed(seed)
@@ -209,20 +241,23 @@ def one_seed(name: str, seed: int, shown: list[types.Trajectory]) -> tuple[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="one workload of imitation, seeds in turn")
-    parser.add_argument("workload", choices=sorted(RUNS))
+    tabular = [f"mce-irl-{horizon}" for horizon in workload.IRL_HORIZONS]
+    parser.add_argument("workload", choices=[*RUNS, *tabular])
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    run, _, short = RUNS[options.workload]
     shown = demonstrate()
-    run(0, shown, short)
+    if options.workload in RUNS:
+        run, _, short = RUNS[options.workload]
+        run(0, shown, short)
     print("ready", flush=True)
     sys.stdin.readline()
     found = [one_seed(options.workload, seed, shown) for seed in options.seeds]
     seconds, scores = ([pair[i] for pair in found] for i in (0, 1))
-    print(json.dumps({"seconds": seconds, "scores": scores, "precision": "float32"}), flush=True)
+    precision = "float32" if options.workload in RUNS else "float64, rewards float32"
+    print(json.dumps({"seconds": seconds, "scores": scores, "precision": precision}), flush=True)
 
 
 if __name__ == "__main__":

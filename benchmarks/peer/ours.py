@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 import imitax
-from benchmarks.peer import ours_irl, workload
+from benchmarks.peer import grid, ours_irl, workload
 from imitax import rollout
 from imitax.bench.program import AXIS, compiler_options, seed_mesh
 from imitax.distributions import Categorical
@@ -30,9 +30,6 @@ from imitax.types import Demand
 
 NETWORK = {"hidden": workload.HIDDEN, "learning_rate": workload.CLONING_RATE}
 CLONING = NETWORK | {"batch_size": workload.BATCH}
-SCALES = 1
-"""Rounds of GAIL that only measure the observations; they count as its own."""
-
 DIFFERENCES = {
     "bc": ["minibatches with replacement", "no entropy in the loss"],
     "dagger": [
@@ -62,12 +59,14 @@ class Job(NamedTuple):
     """A workload as a function of the seed."""
 
     one: Callable[[jax.Array, Any], jax.Array]
-    """`one(seed, given) -> score`, traced."""
+    """`one(seed, given) -> result`, traced."""
     given: Any
     """Arrays that all seeds share."""
     block: int
     """Seeds side by side on a device."""
     precision: str
+    judge: Callable[[np.ndarray], float] = float
+    """A seed's score, from what `one` returned."""
 
 
 def push_right(params: jax.Array, obs: jax.Array, time: jax.Array) -> Categorical:
@@ -149,7 +148,8 @@ def gail_job() -> Job:
 def job(name: str) -> Job:
     """The job of a workload's name; `mce-irl-HORIZON` for the tabular ones."""
     if name.startswith("mce-irl-"):
-        return Job(*ours_irl.job(int(name.removeprefix("mce-irl-"))))
+        horizon = int(name.removeprefix("mce-irl-"))
+        return Job(*ours_irl.job(horizon), lambda found: grid.gap(found, horizon))
     jobs = {"bc": bc_job, "bc-prebatched": bc_job, "dagger": dagger_job, "gail": gail_job}
     return jobs[name]()
 
@@ -183,7 +183,7 @@ def measure(name: str, num_seeds: int, block: int | None) -> dict[str, Any]:
     started = time.perf_counter()
     program, width = compiled(found, num_seeds)
     built = time.perf_counter()
-    scores = np.asarray(program(np.arange(width, dtype=np.int32), found.given))
+    results = np.asarray(program(np.arange(width, dtype=np.int32), found.given))
     done = time.perf_counter()
     return {
         "compile_seconds": built - started,
@@ -192,7 +192,7 @@ def measure(name: str, num_seeds: int, block: int | None) -> dict[str, Any]:
         "devices": jax.device_count(),
         "block": found.block,
         "precision": found.precision,
-        "scores": scores.tolist(),
+        "scores": [found.judge(result) for result in results],
     }
 
 
@@ -202,6 +202,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=64)
     parser.add_argument("--block", type=int, help="seeds side by side on a device")
     options = parser.parse_args()
+    jax.config.update("jax_enable_x64", options.workload.startswith("mce-irl"))
     print(json.dumps(measure(options.workload, options.seeds, options.block)), flush=True)
 
 
