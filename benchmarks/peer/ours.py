@@ -21,15 +21,24 @@ from jax.sharding import PartitionSpec as P
 
 import imitax
 from benchmarks.peer import grid, ours_irl, workload
-from imitax import rollout
+from imitax import actor_critic, ppo, rollout
+from imitax.algorithm import blank_metrics
 from imitax.bench.program import AXIS, compiler_options, seed_mesh
 from imitax.distributions import Categorical
 from imitax.keys import seed_keys
+from imitax.normalisation import Normaliser
 from imitax.policies import mode_of
 from imitax.types import Demand
 
 NETWORK = {"hidden": workload.HIDDEN, "learning_rate": workload.CLONING_RATE}
 CLONING = NETWORK | {"batch_size": workload.BATCH}
+PLAYER = workload.PPO | {
+    "value_weight": 2.0 * workload.PPO["value_weight"],  # ours is halved
+    "hidden": workload.HIDDEN,
+    "num_envs": workload.GAIL_ENVS,
+    "rollout": workload.GAIL_ROLLOUT,
+}
+
 DIFFERENCES = {
     "bc": ["minibatches with replacement", "no entropy in the loss"],
     "dagger": [
@@ -46,6 +55,7 @@ DIFFERENCES = {
         "rewards in units of their returns' running deviation",
         "the discriminator answers before the policy's update",
     ],
+    "ppo": ["rewards in units of their returns' running deviation"],
     "mce-irl": [
         "L-BFGS instead of Adam",
         "stops on the norm of the gradient, which bounds the gap",
@@ -87,10 +97,9 @@ def cartpole(build: Callable[[Any], imitax.Algorithm], num_demos: int, block: in
     env = imitax.environment("CartPole-v1", {"CartPole-v1": expert})
     algorithm = build(env)
     capacity = imitax.Capacity(workload.HORIZON, num_demos)
-    demand = Demand("episodes", algorithm.demand.at_most)
     instance = jax.jit(
         lambda: imitax.pose(
-            env, workload.DEMO_SEED, workload.HORIZON, num_demos, capacity, demand
+            env, workload.DEMO_SEED, workload.HORIZON, num_demos, capacity, algorithm.demand
         )
     )()
 
@@ -129,13 +138,9 @@ def dagger_job() -> Job:
 
 
 def gail_job() -> Job:
-    player = workload.PPO | {"value_weight": 2.0 * workload.PPO["value_weight"]}  # ours is halved
     config = imitax.NetworkGAILConfig(
-        **player,
-        hidden=workload.HIDDEN,
+        **PLAYER,
         rounds=workload.GAIL_ROUNDS,
-        num_envs=workload.GAIL_ENVS,
-        rollout=workload.GAIL_ROLLOUT,
         discriminator_hidden=workload.DISCRIMINATOR_HIDDEN,
         discriminator_rate=workload.DISCRIMINATOR_RATE,
         discriminator_steps=workload.DISCRIMINATOR_STEPS,
@@ -145,13 +150,59 @@ def gail_job() -> Job:
     return cartpole(lambda env: imitax.gail(env, config), workload.NUM_DEMOS, 8)
 
 
+def ppo_job() -> Job:
+    """The policy player of the games alone, on the environment's own reward."""
+    settings = ppo.PPOSettings(**PLAYER)
+
+    def build(env: Any) -> imitax.Algorithm:
+        actor = actor_critic.actor(env, settings.hidden)
+        params, horizon = env.default_params, jnp.int32(workload.HORIZON)
+
+        def init(key, problem):
+            del problem
+            plain = Normaliser(jnp.zeros(4), jnp.ones(4))
+            return Learner(ppo.start(key, actor, settings, env, params, plain), jnp.bool_(False))
+
+        def step(key, problem, state):
+            del problem
+            keys = jax.random.split(key)
+            place = (env, params, horizon)
+            player, seen = ppo.collect(keys[0], actor, settings, *place, state.player)
+            player = ppo.improve(keys[1], actor, settings, player, seen, seen.reward)
+            return Learner(player, state.converged), blank_metrics()
+
+        def policy(problem, state):
+            del problem
+            return actor.as_policy(state.player.weights, state.player.scaling)
+
+        rounds = jnp.int32(workload.GAIL_ROUNDS)
+        return imitax.Algorithm(init, step, policy, lambda _: rounds, Demand("none"), False)
+
+    return cartpole(build, 1, 8)
+
+
+class Learner(NamedTuple):
+    """A player as an algorithm's state."""
+
+    player: ppo.Player
+    converged: jax.Array
+
+
 def job(name: str) -> Job:
     """The job of a workload's name; `mce-irl-HORIZON` for the tabular ones."""
     if name.startswith("mce-irl-"):
         horizon = int(name.removeprefix("mce-irl-"))
         return Job(*ours_irl.job(horizon), lambda found: grid.gap(found, horizon))
-    jobs = {"bc": bc_job, "bc-prebatched": bc_job, "dagger": dagger_job, "gail": gail_job}
-    return jobs[name]()
+    return JOBS[name]()
+
+
+JOBS = {
+    "bc": bc_job,
+    "bc-prebatched": bc_job,
+    "dagger": dagger_job,
+    "gail": gail_job,
+    "ppo": ppo_job,
+}
 
 
 def compiled(job: Job, num_seeds: int) -> tuple[Callable, int]:
@@ -182,16 +233,18 @@ def measure(name: str, num_seeds: int, block: int | None) -> dict[str, Any]:
     found = found._replace(block=block or found.block)
     started = time.perf_counter()
     program, width = compiled(found, num_seeds)
-    built = time.perf_counter()
+    built, worked = time.perf_counter(), time.process_time()
     results = np.asarray(program(np.arange(width, dtype=np.int32), found.given))
     done = time.perf_counter()
     return {
         "compile_seconds": built - started,
         "seconds": done - built,
+        "cpu_seconds": time.process_time() - worked,
         "num_seeds": width,
         "devices": jax.device_count(),
         "block": found.block,
         "precision": found.precision,
+        "differences": DIFFERENCES["mce-irl" if name.startswith("mce-irl") else name],
         "scores": [found.judge(result) for result in results],
     }
 
