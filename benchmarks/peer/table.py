@@ -50,12 +50,15 @@ def _legend(report: dict[str, Any]) -> list[str]:
 
 def _busy(report: dict[str, Any]) -> list[str]:
     """A line for each workload whose peer did not have the machine for itself."""
-    return [
-        f"`{row['workload']}`: the machine was busy. The peer had {row['cores_had']['peer']:.1f} of "
-        f"{report['cores']} cores, ours {row['cores_had']['ours']:.1f}: measure again"
-        for row in report["rows"]
-        if row["cores_had"]["peer"] < ENOUGH * report["cores"]
-    ]
+    lines, cores = [], report["cores"]
+    for row in report["rows"]:
+        had = row["cores_had"]
+        if had["peer"] < ENOUGH * cores:
+            lines.append(
+                f"`{row['workload']}`: the machine was busy, measure again. The peer had "
+                f"{had['peer']:.1f} of {cores} cores, ours {had['ours']:.1f}."
+            )
+    return lines
 
 
 def _row(row: dict[str, Any]) -> str:
