@@ -79,6 +79,8 @@ def test_a_ratio_is_of_neighbours():
     assert row["ratio"]["max"] == pytest.approx(14400 / 2700)
     assert row["peer_score"] == {"mean": 500.0, "min": 500.0, "max": 500.0, "count": 4}
     assert row["cores_had"]["ours"] == pytest.approx(2.0)
+    # three seconds of the peer's, and a median of (8/4 + 2/4) / 2 of ours
+    assert row["ratio_of_processor_time"] == pytest.approx(3.0 / 1.25)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,13 @@ def cores_had(rounds: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[s
     return {"peer": statistics.median(peers), "ours": statistics.median(ours)}
 
 
+def processor_ratio(rounds: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> float:
+    """The peer's processor time of a seed by ours, medians; what a busy machine still tells."""
+    peers = [peer["cpu_seconds"] / len(peer["scores"]) for peer, _ in rounds]
+    ours = [our["cpu_seconds"] / our["num_seeds"] for _, our in rounds]
+    return statistics.median(peers) / statistics.median(ours)
+
+
 def compare(name: str, rounds: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
     """One workload's row from rounds of (peer, ours), as `benchmarks.peer.alternate` has them.
 
@@ -116,6 +123,7 @@ def compare(name: str, rounds: Sequence[tuple[dict[str, Any], dict[str, Any]]]) 
         "compile_seconds": spread([our["compile_seconds"] for _, our in rounds]),
         "process_seconds": spread([our["process_seconds"] for _, our in rounds]),
         "cores_had": cores_had(rounds),
+        "ratio_of_processor_time": processor_ratio(rounds),
         "num_seeds": rounds[0][1]["num_seeds"],
         "peer_score": summary(scores[0]),
         "our_score": summary(scores[1]),

@@ -56,7 +56,8 @@ def _busy(report: dict[str, Any]) -> list[str]:
         if had["peer"] < ENOUGH * cores:
             lines.append(
                 f"`{row['workload']}`: the machine was busy, measure again. The peer had "
-                f"{had['peer']:.1f} of {cores} cores, ours {had['ours']:.1f}."
+                f"{had['peer']:.1f} of {cores} cores, ours {had['ours']:.1f}; by processor time a "
+                f"seed of the peer is {row['ratio_of_processor_time']:.0f} of ours."
             )
     return lines
 
