@@ -30,35 +30,37 @@ from imitax.normalisation import Normaliser
 from imitax.policies import mode_of
 from imitax.types import Demand
 
-NETWORK = {"hidden": workload.HIDDEN, "learning_rate": workload.CLONING_RATE}
-CLONING = NETWORK | {"batch_size": workload.BATCH}
+CLONING = {
+    "hidden": workload.HIDDEN,
+    "learning_rate": workload.CLONING_RATE,
+    "batch_size": workload.BATCH,
+    "minibatches": "epochs",
+    "entropy": workload.ENTROPY,
+}
 PLAYER = workload.PPO | {
     "value_weight": 2.0 * workload.PPO["value_weight"],  # ours is halved
     "hidden": workload.HIDDEN,
     "num_envs": workload.GAIL_ENVS,
     "rollout": workload.GAIL_ROLLOUT,
+    "decay": "none",
+    "rescale": False,
+    "centred": False,
 }
 
+ORDER = "minibatches in the order of a pseudo-random bijection"
+START = "weights start normal, not orthogonal"
 DIFFERENCES = {
-    "bc": ["minibatches with replacement", "no entropy in the loss"],
-    "dagger": [
-        "minibatches with replacement",
-        "no entropy in the loss",
-        "one demonstration and one gradient step before the rounds",
-        "the expert's share is 1 - r/10 in round r, from 1",
-    ],
+    "bc": [ORDER, START],
+    "dagger": [ORDER, START],
     "gail": [
-        "one more round, which scales the inputs of both networks",
-        "gradient penalty of weight 0, computed all the same",
-        "tanh in the discriminator",
-        "learning rate decays to 0",
-        "rewards in units of their returns' running deviation",
-        "the discriminator answers before the policy's update",
+        ORDER,
+        START,
+        "no running normalisation of the discriminator's inputs",
+        "the discriminator draws with replacement, and answers before the policy's update",
     ],
-    "ppo": ["rewards in units of their returns' running deviation"],
+    "ppo": [ORDER],
     "mce-irl": [
         "L-BFGS instead of Adam",
-        "stops on the norm of the gradient, which bounds the gap",
         "occupancies of the horizon's states, without the one after the last action",
     ],
 }
@@ -85,28 +87,30 @@ def push_right(params: jax.Array, obs: jax.Array, time: jax.Array) -> Categorica
     return Categorical(jax.nn.one_hot((jnp.dot(obs, params) > 0).astype(jnp.int32), 2))
 
 
-def cartpole(build: Callable[[Any], imitax.Algorithm], num_demos: int, block: int) -> Job:
-    """A learner on CartPole; the demonstrations are made once, for all seeds.
+def cartpole(
+    build: Callable[[Any], imitax.Algorithm], num_demos: int, block: int, *, shared: bool = True
+) -> Job:
+    """A learner on CartPole.
 
     Args:
         build: `env -> algorithm`.
         num_demos: labelled episodes that the learner may use.
         block: see `Job`.
+        shared: whether the demonstrations are made once for all seeds, outside the program.
     """
     expert = imitax.Policy(jnp.array(workload.EXPERT_GAIN), push_right)
     env = imitax.environment("CartPole-v1", {"CartPole-v1": expert})
     algorithm = build(env)
     capacity = imitax.Capacity(workload.HORIZON, num_demos)
-    instance = jax.jit(
-        lambda: imitax.pose(
-            env, workload.DEMO_SEED, workload.HORIZON, num_demos, capacity, algorithm.demand
-        )
-    )()
 
-    def one(seed, instance):
-        own, problem = seed_keys(env.family, seed), instance.problem
+    def pose(seed):
+        demand = algorithm.demand
+        return imitax.pose(env, seed, workload.HORIZON, num_demos, capacity, demand)
+
+    def one(seed, given):
+        instance, own = given if shared else pose(seed), seed_keys(env.family, seed)
         horizon, labels = jnp.int32(workload.HORIZON), jnp.int32(num_demos)
-        problem = dataclasses.replace(problem, horizon=horizon, num_demos=labels)
+        problem = dataclasses.replace(instance.problem, horizon=horizon, num_demos=labels)
         trained = imitax.train(own.learner, algorithm, problem)
         policy = imitax.Policy(algorithm.policy(problem, trained.state), mode_of)
 
@@ -116,7 +120,8 @@ def cartpole(build: Callable[[Any], imitax.Algorithm], num_demos: int, block: in
 
         return jnp.mean(jax.vmap(episode)(jnp.arange(workload.EVALUATION_EPISODES)))
 
-    return Job(one, instance, block, "float32")
+    given = jax.jit(pose)(workload.DEMO_SEED) if shared else jnp.zeros(())
+    return Job(one, given, block, "float32")
 
 
 def bc_job() -> Job:
@@ -125,16 +130,19 @@ def bc_job() -> Job:
 
 
 def dagger_job() -> Job:
+    """The expert's own episodes are the first round."""
     config = imitax.NetworkDaggerConfig(
         **CLONING,
         schedule="linear",
+        rampdown=workload.DAGGER_RAMPDOWN,
+        first_episodes=workload.DAGGER_ENVS,
         episodes_per_round=workload.DAGGER_ENVS,
+        first_updates=workload.DAGGER_STEPS,
         updates_per_round=workload.DAGGER_STEPS,
-        first_updates=1,
         act="sample",
     )
-    num_demos = 1 + workload.DAGGER_ROUNDS * workload.DAGGER_ENVS
-    return cartpole(lambda env: imitax.dagger(env, config), num_demos, 16)
+    num_demos = workload.DAGGER_ROUNDS * workload.DAGGER_ENVS
+    return cartpole(lambda env: imitax.dagger(env, config), num_demos, 16, shared=False)
 
 
 def gail_job() -> Job:
@@ -145,7 +153,9 @@ def gail_job() -> Job:
         discriminator_rate=workload.DISCRIMINATOR_RATE,
         discriminator_steps=workload.DISCRIMINATOR_STEPS,
         discriminator_batch=workload.DISCRIMINATOR_BATCH,
-        penalty=0.0,
+        discriminator_activation="relu",
+        slope="free",
+        scaling="none",
     )
     return cartpole(lambda env: imitax.gail(env, config), workload.NUM_DEMOS, 8)
 
