@@ -35,25 +35,29 @@ class Workload(NamedTuple):
     """The peer's runner."""
     peer_seeds: int
     """Of each process and repeat."""
+    our_seeds: int
+    """Of ours, in one program, where `--seeds` says nothing."""
     wanted: float | None
-    """Ratio that issue 4 asks for, warm."""
+    """Ratio that is wanted, warm."""
 
 
 IMITATION = "benchmarks.peer.imitation_runner"
 WORKLOADS = {
-    "bc": Workload("imitation", IMITATION, 4, 40.0),
-    "bc-prebatched": Workload("imitation", IMITATION, 4, 25.0),
-    "dagger": Workload("imitation", IMITATION, 2, 60.0),
-    "gail": Workload("imitation", IMITATION, 1, 30.0),
-    "mce-irl-20": Workload("imitation", IMITATION, 6, None),
-    "mce-irl-50": Workload("imitation", IMITATION, 4, None),
-    "mce-irl-100": Workload("imitation", IMITATION, 3, 27.0),
-    "ppo": Workload("rejax", "benchmarks.peer.rejax_runner", 16, None),
+    "bc": Workload("imitation", IMITATION, 4, 256, 40.0),
+    "bc-prebatched": Workload("imitation", IMITATION, 4, 256, 25.0),
+    "dagger": Workload("imitation", IMITATION, 2, 256, 60.0),
+    "gail": Workload("imitation", IMITATION, 1, 64, 30.0),
+    "mce-irl-20": Workload("imitation", IMITATION, 6, 256, None),
+    "mce-irl-50": Workload("imitation", IMITATION, 4, 256, None),
+    "mce-irl-100": Workload("imitation", IMITATION, 3, 256, 27.0),
+    "ppo": Workload("rejax", "benchmarks.peer.rejax_runner", 16, 64, None),
 }
 GROUPS = {"mce-irl": [name for name in WORKLOADS if name.startswith("mce-irl")]}
 NAMED = ("imitation", "stable-baselines3", "gymnasium", "torch", "rejax", "gymnax", "jax")
 """Packages of the peers that the table names; the JSON has all."""
 FORMAT = "imitax peers 1"
+QUICK = 16
+"""Most seeds of ours with `--quick`."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,22 +82,24 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.peers", description=__doc__.split("\n")[0]
+        prog="python -m benchmarks.peers", description="imitax and other libraries side by side"
     )
     names = [*WORKLOADS, *GROUPS]
     default = ["bc", "bc-prebatched", "dagger", "gail", "mce-irl", "ppo"]
     parser.add_argument("--workloads", nargs="+", choices=names, default=default)
-    parser.add_argument("--seeds", type=int, default=64, help="of ours, in one program")
+    parser.add_argument(
+        "--seeds", type=int, help="of ours, in one program: 64 for gail and ppo, else 256"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/peers"))
     parser.add_argument("--peers-dir", type=Path, default=Path("runs/peers-environments"))
     parser.add_argument("--quick", action="store_true", help="one repeat of few seeds")
     parser.add_argument("--render", type=Path, metavar="DIR", help="write peers.md anew")
     options = parser.parse_args(argv)
-    if options.seeds < 1 or options.repeats < 1:
-        parser.error(
-            f"--seeds {options.seeds} --repeats {options.repeats}: give at least 1 of each"
-        )
+    for name in ("seeds", "repeats"):
+        count = getattr(options, name)
+        if count is not None and count < 1:
+            parser.error(f"--{name} {count}: give at least 1")
     return options
 
 
@@ -101,9 +107,10 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One workload, the two sides in alternation."""
     chosen = WORKLOADS[name]
     python = python_of(options.peers_dir.resolve(), chosen.peer)
-    peer_seeds, our_seeds, repeats = chosen.peer_seeds, options.seeds, options.repeats
+    peer_seeds, our_seeds = chosen.peer_seeds, options.seeds or chosen.our_seeds
+    repeats = options.repeats
     if options.quick:
-        peer_seeds, our_seeds, repeats = 1, min(8, our_seeds), 1
+        peer_seeds, our_seeds, repeats = 1, min(QUICK, our_seeds), 1
 
     def peer(repeat: int) -> dict[str, Any]:
         return alternate.run_peer(python, chosen.module, name, peer_seeds, repeat)

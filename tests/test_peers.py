@@ -248,3 +248,11 @@ def test_every_workload_of_ours_says_where_it_differs():
     for name in peers.WORKLOADS:
         family = "mce-irl" if name.startswith("mce-irl") else name
         assert family in ours.DIFFERENCES
+
+
+@pytest.mark.parametrize("argv", [["--seeds", "0"], ["--repeats", "-1"], ["--workloads", "nine"]])
+def test_a_command_line_without_meaning_ends_with_status_2(argv, capsys):
+    with pytest.raises(SystemExit) as ended:
+        peers.main(argv)
+    assert ended.value.code == 2
+    assert argv[1] in capsys.readouterr().err.splitlines()[-1]

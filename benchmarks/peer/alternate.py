@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -112,12 +113,16 @@ class Started:
         )
 
     def await_ready(self, name: str) -> None:
-        """Wait until it says `ready`; raises `RunError` where it ends before."""
+        """Wait until it says `ready`; raises `RunError` where it ends before, or takes too long."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.strip() == "ready":
-                return
-        raise RunError(f"{name}: a process ended before it was ready: {self._last()}")
+        alarm = threading.Timer(LIMIT, self.process.kill)
+        alarm.start()
+        try:
+            is_ready = any(line.strip() == "ready" for line in self.process.stdout)
+        finally:
+            alarm.cancel()
+        if not is_ready:
+            raise RunError(f"{name}: a process ended before it was ready: {self._last()}")
 
     def go(self) -> None:
         """Let it start its clock."""
