@@ -18,6 +18,7 @@ from imitax.distributions import Categorical, Distribution, Normal, Point
 from imitax.networks import CONV_CHANNELS, patches
 from imitax.normalisation import Normaliser
 from imitax.policies import Policy
+from imitax.products import dot_general
 
 LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 1.0
 """Bounds of the log standard deviation of z."""
@@ -45,9 +46,9 @@ class Net(nn.Module):
             inputs = convolved.reshape(*convolved.shape[:-3], -1)
         bend = nn.relu if self.activation == "relu" else nn.tanh
         for width in self.hidden:
-            inputs = bend(nn.Dense(width)(inputs))
+            inputs = bend(nn.Dense(width, dot_general=dot_general)(inputs))
         last = nn.initializers.variance_scaling(self.last_scale**2, "fan_in", "truncated_normal")
-        return nn.Dense(self.num_outputs, kernel_init=last)(inputs)
+        return nn.Dense(self.num_outputs, kernel_init=last, dot_general=dot_general)(inputs)
 
 
 class Weights(NamedTuple):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.distributions import Categorical, Distribution, Normal, NormalMixture, Point, Squashed
+from imitax.products import dot_general
 from imitax.sums import HIGHEST
 
 LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 2.0
@@ -48,10 +49,10 @@ class MLP(nn.Module):
             inputs = self._convolve(inputs)
         # Not orthogonal initialisation: a batched QR inside shard_map hangs on several CPU devices.
         for layer, width in enumerate(self.hidden):
-            inputs = nn.tanh(nn.Dense(width, precision=HIGHEST)(inputs))
+            inputs = nn.tanh(nn.Dense(width, dot_general=dot_general)(inputs))
             if key is not None:
                 inputs = drop(jax.random.fold_in(key, layer), inputs, dropout)
-        outputs = nn.Dense(self.num_outputs, precision=HIGHEST)(inputs)
+        outputs = nn.Dense(self.num_outputs, dot_general=dot_general)(inputs)
         if not self.free_scale:
             return outputs, None
         log_scale = self.param("log_scale", nn.initializers.zeros, (self.num_outputs,))
