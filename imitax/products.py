@@ -17,7 +17,7 @@ NARROW = 8
 
 @jax.custom_vjp
 def product(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
-    """inputs [..., K] times kernel [K, N], at highest precision: [..., N]."""
+    """Inputs [..., K] times kernel [K, N], at highest precision: [..., N]."""
     return jnp.matmul(inputs, kernel, precision=jax.lax.Precision.HIGHEST)
 
 
