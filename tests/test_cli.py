@@ -65,6 +65,8 @@ BAD = [
     ({"seeds": [str(2**31)]}, ["seeds", str(2**31)]),
     ({"seeds": []}, ["--seeds", "expected one argument"]),
     ({"devices": ["4096"]}, ["--devices 4096"]),
+    ({"devices": ["most"]}, ["--devices", "all", "most"]),
+    ({"devices": ["0"]}, ["--devices", "from 1"]),
     ({"chunk_size": ["0"]}, ["chunk size", "got 0"]),
     ({"sedes": ["4"]}, ["--sedes"]),
     ({"curve": ["-1"]}, ["curve", "1 to 1000", "got -1"]),

@@ -26,7 +26,7 @@ def check(text: str) -> None:
 
 def _distributed() -> Any:
     try:
-        import distributed
+        import distributed  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise SpecError(
             "--executor needs Dask, which is not installed: pip install 'imitax[cluster]'"

@@ -85,11 +85,11 @@ def execute(sweep: Sweep, args: argparse.Namespace) -> int:
     plan = resolve(sweep)
     devices = None if args.executor else _devices(args, own)
     plan = _with(plan, devices=devices)
-    notes = {"chunk_choice": "given" if args.chunk_size else "default"}
+    notes: dict[str, Any] = {"chunk_choice": "given" if args.chunk_size else "default"}
     if args.executor:
         notes |= {"executor": args.executor, "device": args.executor, "num_devices": None}
     elif _may_search(args, previous, share):
-        size, trials = layout.find_chunk_size(plan, plan.sweep.devices)
+        size, trials = layout.find_chunk_size(plan)
         plan = _with(plan, chunk_size=size)
         if trials:
             notes["chunk_choice"] = [trial._asdict() for trial in trials]
@@ -108,7 +108,7 @@ def _with(plan: Plan, **changes: Any) -> Plan:
 
 
 def _share(args: argparse.Namespace) -> Share:
-    """This process's part of the chunks; refuses options that have no meaning together."""
+    """The part of the chunks that is ours; refuses options that have no meaning together."""
     ways = [name for name in ("shard", "executor", "distributed") if getattr(args, name)]
     if len(ways) > 1:
         raise SpecError(f"--{ways[0]} and --{ways[1]} exclude each other; leave one out")
@@ -127,7 +127,10 @@ def _share(args: argparse.Namespace) -> Share:
         return ALONE
     if not jax.distributed.is_initialized():
         raise SpecError("--distributed must begin before JAX does: use the command imitax")
-    return Share(jax.process_index(), jax.process_count())
+    share = Share(jax.process_index(), jax.process_count())
+    # Nothing is left to say: from here on, the death of a process ends no other.
+    jax.distributed.shutdown()
+    return share
 
 
 def _asked_size(args: argparse.Namespace, previous: dict[str, Any] | None) -> int:

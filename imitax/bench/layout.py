@@ -116,7 +116,7 @@ def host_memory() -> int:
         return physical
 
 
-def find_chunk_size(plan: Plan, num_devices: int) -> tuple[int, list[Trial]]:
+def find_chunk_size(plan: Plan) -> tuple[int, list[Trial]]:
     """The chunk size of a sweep for which none is given, and what was tried to find it.
 
     Chunks are doubled as long as that pays, once for each algorithm and kind of its config, and
@@ -129,7 +129,7 @@ def find_chunk_size(plan: Plan, num_devices: int) -> tuple[int, list[Trial]]:
         if group.most_seeds > SEARCH_FROM * size and first_block(group) is None:
             algorithm = group.tasks[0].algorithm
             kinds.setdefault((algorithm.factory, type(algorithm.config)), group)
-    mesh = seed_mesh(num_devices)
+    mesh = seed_mesh(plan.sweep.devices or len(jax.local_devices()))
     for group in kinds.values():
         found = _try_sizes(plan.sweep, group, mesh, default_chunk_size())
         size = max(size, _knee(found))

@@ -36,7 +36,9 @@ def load_manifest(directory: Path) -> dict[str, Any] | None:
     """
     path = directory / "manifest.json"
     found = load_record(path)
-    return _check_empty(directory) if found is None else found
+    if found is None and not _is_empty(directory):
+        return load_record(path)  # another process has begun here meanwhile
+    return found
 
 
 def share_path(directory: Path, share: Share) -> Path:
@@ -69,17 +71,18 @@ def load_record(path: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def _check_empty(directory: Path) -> None:
+def _is_empty(directory: Path) -> bool:
     if not directory.exists():
-        return
+        return True
     if not directory.is_dir():
         raise StoreError(f"{directory}: not a directory; choose another --out")
     found = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
-    if found:
+    if found and "manifest.json" not in found:
         raise StoreError(
             f"{directory}: holds {found[0]} but no manifest.json, so it holds no results; "
             "choose another --out"
         )
+    return not found
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:
@@ -161,12 +164,19 @@ def check_same(directory: Path, previous: dict[str, Any], now: dict[str, Any]) -
     Raises:
         StoreError: names the first difference.
     """
+    found = difference(previous, now)
+    if found:
+        raise StoreError(
+            f"{directory}: holds another configuration ({found}); choose another --out"
+        )
+
+
+def difference(previous: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first thing that may not differ and does, in a few words; empty if there is none."""
     for key in FIXED:
-        if previous[key] != now[key]:
-            raise StoreError(
-                f"{directory}: holds another configuration "
-                f"({_difference(key, previous[key], now[key])}); choose another --out"
-            )
+        if previous.get(key) != now.get(key):
+            return _difference(key, previous.get(key), now.get(key))
+    return ""
 
 
 def add_programs(programs: list[dict[str, Any]], more: list[dict[str, Any]]) -> None:

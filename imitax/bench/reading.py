@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from imitax.bench import curves
-from imitax.bench.manifest import FIXED, StoreError, add_programs, check_same
+from imitax.bench.manifest import add_programs, difference
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 REQUIRED = [
@@ -95,13 +95,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     manifest = _read_record(directory / "manifest.json")
     for path in sorted((directory / "shards").glob("[!.]*.json")):
         share = _read_record(path)
-        try:
-            check_same(path, {key: manifest.get(key) for key in FIXED}, share)
-        except (StoreError, KeyError) as error:
+        found = difference(manifest, share)
+        if found:
+            words = found.replace("here", "in it")
             raise ReportError(
-                f"{path}: is no part of the sweep of manifest.json ({_line(error)}); "
-                "remove what was copied from there"
-            ) from None
+                f"{path}: no part of the sweep of manifest.json ({words}); remove what came with it"
+            )
         add_programs(manifest.setdefault("programs", []), share.get("programs", []))
     return manifest
 

@@ -15,10 +15,8 @@ may be computed in one directory or in several, and directories merge by copying
 import hashlib
 import io
 import json
-import os
 import re
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -28,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imitax.bench import curves
+from imitax.bench.files import create, replace
 from imitax.bench.manifest import (
     StoreError,
     add_programs,
@@ -99,7 +98,7 @@ class Store:
         self.results = self.directory / "results"
         self.curves = self.directory / "curves" if plan.sweep.curve else None
         self.plan, self.share = plan, share
-        self.manifest = new_manifest(plan) | notes
+        self.manifest = new_manifest(plan) | dict(notes)
         """Of this process: the directory's, or the record of its share."""
         self._locks: list[IO[str]] = []
         previous = load_manifest(self.directory)
@@ -128,25 +127,32 @@ class Store:
         Raises:
             StoreError: the file system refuses, or another process is writing here.
         """
+        own = self.results, self.curves, self._record.parent
         try:
-            self.results.mkdir(parents=True, exist_ok=True)
-            if self.curves is not None:
-                self.curves.mkdir(exist_ok=True)
-            if self.share != ALONE:
-                share_path(self.directory, self.share).parent.mkdir(exist_ok=True)
+            self.directory.mkdir(parents=True, exist_ok=True)
             self._claim()
+            # The manifest comes first: without one a directory is not taken for results.
+            self._found()
+            for folder in own:
+                if folder is not None:
+                    folder.mkdir(exist_ok=True)
         except BlockingIOError:
             raise StoreError(
                 f"{self.directory}: another process is writing here; wait for it"
             ) from None
         except OSError as error:
             raise StoreError(f"{self.directory}: cannot be written ({error.strerror})") from None
-        if self.share != ALONE:
-            self._found()
         self._write_manifest()
 
+    @property
+    def _record(self) -> Path:
+        """Where this process says what it did."""
+        if self.share == ALONE:
+            return self.directory / "manifest.json"
+        return share_path(self.directory, self.share)
+
     def _found(self) -> None:
-        """Write the manifest of a directory that has none, for all shares; the first one wins."""
+        """Write the manifest of a directory that has none; the first of several processes wins."""
         path = self.directory / "manifest.json"
         if not path.exists():
             create(path, _json(new_manifest(self.plan)))
@@ -214,9 +220,7 @@ class Store:
         self._write_manifest()
 
     def _write_manifest(self) -> None:
-        whole = self.directory / "manifest.json"
-        path = whole if self.share == ALONE else share_path(self.directory, self.share)
-        replace(path, _json(self.manifest))
+        replace(self._record, _json(self.manifest))
 
     def _write_rewards(self, pair: tuple[str, str], rewards: Maps) -> None:
         folder = self.directory / "rewards"
@@ -257,45 +261,3 @@ def _slug(key: Sequence[Any], *more: str) -> str:
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
     parts = [re.sub(r"[^A-Za-z0-9.]+", "-", text)[:60] for text in key[:2]]
     return "_".join([*parts, *more, digest])
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is either as before or complete, whatever happens.
-
-    Raises:
-        StoreError: the file system refuses.
-    """
-    _put(path, content, os.replace)
-
-
-def create(path: Path, content: bytes) -> None:
-    """Write a file unless there is one; it is never there in part.
-
-    Raises:
-        StoreError: the file system refuses.
-    """
-
-    def unless_there(hidden: Path, path: Path) -> None:
-        try:
-            os.link(hidden, path)
-        except FileExistsError:
-            hidden.unlink()
-        except OSError:  # a file system without hard links
-            os.replace(hidden, path)
-        else:
-            hidden.unlink()
-
-    _put(path, content, unless_there)
-
-
-def _put(path: Path, content: bytes, place: Callable[[Path, Path], Any]) -> None:
-    # Several processes may write files of the same name at once.
-    hidden = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        with hidden.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        place(hidden, path)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({error.strerror})") from None

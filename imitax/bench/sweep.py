@@ -83,8 +83,9 @@ def run(
         on_program: called after each program with what it cost.
         compilers: threads that compile the next programs meanwhile; with 0 each is compiled when
             it is due, in this thread, where JAX's context managers such as `enable_x64` hold.
+        block_of: the block of a program that has one already; by default `layout` chooses.
     """
-    mesh = seed_mesh(plan.sweep.devices or len(jax.devices()))
+    mesh = seed_mesh(plan.sweep.devices or len(jax.local_devices()))
     work = []
     for group in plan.groups:
         chunks = chunks_of(group, plan.sweep.chunk_size)
