@@ -74,12 +74,12 @@ def test_shares_make_the_same_table(together, results, tmp_path):
     np.testing.assert_array_equal(one.recovered, other.recovered)
     seconds = [entry["run_seconds"] for entry in read_manifest(merged)["programs"]]
     assert seconds == [3.0, 3.0]
-    assert Store(merged, resolve(GRID)).num_missing() == 0
+    assert Store(merged, resolve(GRID)).missing() == []
 
 
 def test_what_is_missing_is_told(results, tmp_path, capsys):
     store = store_share(tmp_path / "out", results, Share(1, 4))
-    assert store.num_missing() == 6
+    assert len(store.missing()) == 6
     assert cli.main(["report", str(store.directory)]) == 0
     printed = capsys.readouterr()
     assert "incomplete: 2 of 8 chunks are there" in printed.err

@@ -27,3 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+
+
+if __name__ == "__main__":
+    # Importing this package has started JAX, so the command starts afresh.
+    os.execv(sys.executable, [sys.executable, "-m", "imitax_cli", *sys.argv[1:]])

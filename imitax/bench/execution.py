@@ -205,7 +205,7 @@ def _finish(store: Store, args: argparse.Namespace) -> int:
     if args.distributed:
         _wait(store, args.wait)
     if share != ALONE and not (args.distributed and share.index == 0):
-        there = total - store.num_missing()
+        there = total - len(store.missing())
         print(f"Share {share.index}/{share.count} is done; {there} of {total} chunks are there.")
         if there == total and not args.distributed:
             print(f"Now: imitax report {args.out}")
@@ -222,14 +222,14 @@ def _wait(store: Store, patience: float) -> None:
     Raises:
         StoreError: no new chunk for so many seconds.
     """
-    missing, since = store.num_missing(), time.monotonic()
+    missing, since = store.missing(), time.monotonic()
     while missing and time.monotonic() - since < patience:
         time.sleep(_POLL)
-        left = store.num_missing()
-        if left < missing:
+        left = [chunk for chunk in missing if not store.has(chunk)]
+        if len(left) < len(missing):
             missing, since = left, time.monotonic()
     if missing:
         raise StoreError(
-            f"{store.directory}: {missing} chunks of other processes are missing, and none came "
+            f"{store.directory}: {len(missing)} chunks of other processes are missing, and none came "
             f"for {patience:g} s; run the same command again, finished chunks are kept"
         )

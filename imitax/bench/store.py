@@ -181,9 +181,9 @@ class Store:
         """The chunks of this process that are not there yet."""
         return [chunk for chunk in self.share.of(self.plan) if not self.has(chunk)]
 
-    def num_missing(self) -> int:
-        """How many chunks of the whole sweep are not there yet, whoever computes them."""
-        return sum(not self.has(chunk) for chunk in all_chunks(self.plan))
+    def missing(self) -> list[Chunk]:
+        """The chunks of the whole sweep that are not there yet, whoever computes them."""
+        return [chunk for chunk in all_chunks(self.plan) if not self.has(chunk)]
 
     def block_of(self, group: Group) -> int | None:
         """The block that a program ran with in this directory; None where it has not run."""
