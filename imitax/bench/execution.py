@@ -230,6 +230,6 @@ def _wait(store: Store, patience: float) -> None:
             missing, since = left, time.monotonic()
     if missing:
         raise StoreError(
-            f"{store.directory}: {len(missing)} chunks of other processes are missing, and none came "
-            f"for {patience:g} s; run the same command again, finished chunks are kept"
+            f"{store.directory}: {len(missing)} chunks of others are missing, and none came for "
+            f"{patience:g} s; run the same command again, finished chunks are kept"
         )
