@@ -30,5 +30,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Importing this package has started JAX, so the command starts afresh.
-    os.execv(sys.executable, [sys.executable, "-m", "imitax_cli", *sys.argv[1:]])
+    # Importing this package has started JAX, too early to give it the devices.
+    sys.exit("imitax: use the command imitax, or python -m imitax_cli")
