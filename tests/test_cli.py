@@ -10,6 +10,7 @@ import time
 import pandas as pd
 import pytest
 
+import imitax_cli
 from imitax.bench import cli, suites
 from imitax.bench.plan import resolve
 from imitax.catalogue import ALGORITHMS, ENVIRONMENTS
@@ -64,6 +65,8 @@ BAD = [
     ({"seeds": [str(2**31)]}, ["seeds", str(2**31)]),
     ({"seeds": []}, ["--seeds", "expected one argument"]),
     ({"devices": ["4096"]}, ["--devices 4096"]),
+    ({"devices": ["most"]}, ["--devices", "all", "most"]),
+    ({"devices": ["0"]}, ["--devices", "from 1"]),
     ({"chunk_size": ["0"]}, ["chunk size", "got 0"]),
     ({"sedes": ["4"]}, ["--sedes"]),
     ({"curve": ["-1"]}, ["curve", "1 to 1000", "got -1"]),
@@ -269,7 +272,7 @@ def test_a_sweep_ends_with_a_report_and_continues(tmp_path, capsys):
 def start(argv, **env):
     kept = {key: value for key, value in os.environ.items() if key != "JAX_NUM_CPU_DEVICES"}
     return subprocess.Popen(
-        [sys.executable, "-m", "imitax.bench.cli", *argv],
+        [sys.executable, "-m", "imitax_cli", *argv],
         env=kept | {"JAX_PLATFORMS": "cpu"} | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -287,7 +290,7 @@ def test_a_cpu_gives_a_device_per_core_and_pipes_are_silent(asked, tmp_path):
     assert errors == ""
     assert "\x1b" not in printed
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["num_devices"] == (asked or cli.num_cores())
+    assert manifest["num_devices"] == (asked or imitax_cli.num_cores())
 
 
 @pytest.mark.slow

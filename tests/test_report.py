@@ -98,12 +98,13 @@ def reported(tmp_path_factory):
     rows.loc[bad, "regret"] = np.nan
     directory = store(tmp_path_factory.mktemp("sweep") / "run", rows)
     (directory / "results" / ".part-2.parquet").write_bytes(b"half a file")
-    true = np.zeros((1, 3, 4))
-    true[0, 2, 3] = 1.0
+    true = np.zeros((3, 4))
+    true[2, 3] = 1.0
+    (directory / "rewards").mkdir()
     np.savez(
-        directory / "rewards.npz",
-        environment=np.array(["gridworld:size=3x4"]),
-        algorithm=np.array(["maxent-irl"]),
+        directory / "rewards" / "one.npz",
+        environment="gridworld:size=3x4",
+        algorithm="maxent-irl",
         true=true,
         recovered=2 * true - 1,
     )
@@ -325,10 +326,12 @@ def damage(directory, kind):
         (directory / "manifest.json").write_text('{"settings": ')
     elif kind == "list manifest":
         (directory / "manifest.json").write_text("[]")
-    elif kind == "garbage rewards":
-        (directory / "rewards.npz").write_bytes(b"garbage")
     else:
-        np.savez(directory / "rewards.npz", environment=np.array(["a"]))
+        path = directory / "rewards" / "one.npz"
+        path.parent.mkdir()
+        np.savez(path, environment="a")
+        if kind == "garbage rewards":
+            path.write_bytes(b"garbage")
 
 
 @pytest.mark.parametrize(
@@ -343,8 +346,8 @@ def damage(directory, kind):
         ("no manifest", "manifest.json"),
         ("garbage manifest", "no valid JSON"),
         ("list manifest", "not a manifest"),
-        ("garbage rewards", "rewards.npz"),
-        ("partial rewards", "rewards.npz"),
+        ("garbage rewards", "one.npz"),
+        ("partial rewards", "one.npz"),
     ],
 )
 def test_a_bad_directory_is_refused_in_one_line(tmp_path, kind, word):

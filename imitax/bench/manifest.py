@@ -7,19 +7,21 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
+from imitax.bench.plan import Plan, Share, all_chunks
 from imitax.keys import ROOT
-
-if TYPE_CHECKING:
-    from imitax.bench.plan import Plan
 
 PACKAGES = ("imitax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
 
 FIXED = ("settings", "chunk_size", "x64")
 """What may not differ when a directory is continued."""
+
+
+COSTS = ("compile_seconds", "run_seconds", "num_compilations", "cache_hits", "cache_misses")
+"""What is added up over sessions and processes."""
 
 
 class StoreError(ValueError):
@@ -33,10 +35,28 @@ def load_manifest(directory: Path) -> dict[str, Any] | None:
         StoreError: the directory holds something else, or a manifest that cannot be read.
     """
     path = directory / "manifest.json"
+    found = load_record(path)
+    if found is None and not _is_empty(directory):
+        return load_record(path)  # another process has begun here meanwhile
+    return found
+
+
+def share_path(directory: Path, share: Share) -> Path:
+    """The record of one process among several that share a sweep."""
+    return directory / "shards" / f"{share.index}-of-{share.count}.json"
+
+
+def load_record(path: Path) -> dict[str, Any] | None:
+    """What a manifest or the record of a share says; None where there is no such file.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    directory = path.parent
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return _check_empty(directory)
+        return None
     except NotADirectoryError:
         raise StoreError(f"{directory}: not a directory; choose another --out") from None
     except OSError as error:
@@ -51,20 +71,21 @@ def load_manifest(directory: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def _check_empty(directory: Path) -> None:
+def _is_empty(directory: Path) -> bool:
     if not directory.exists():
-        return
+        return True
     if not directory.is_dir():
         raise StoreError(f"{directory}: not a directory; choose another --out")
     found = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
-    if found:
+    if found and "manifest.json" not in found:
         raise StoreError(
             f"{directory}: holds {found[0]} but no manifest.json, so it holds no results; "
             "choose another --out"
         )
+    return not found
 
 
-def settings_of(plan: "Plan") -> dict[str, Any]:
+def settings_of(plan: Plan) -> dict[str, Any]:
     """The resolved configuration, as JSON holds it."""
     sweep = plan.sweep
     blocks = [
@@ -87,9 +108,9 @@ def settings_of(plan: "Plan") -> dict[str, Any]:
     return settings | {key: value for key, value in asked.items() if value}
 
 
-def new_manifest(plan: "Plan") -> dict[str, Any]:
+def new_manifest(plan: Plan) -> dict[str, Any]:
     """What is known before the first chunk."""
-    devices = jax.devices()[: plan.sweep.devices]
+    devices = jax.local_devices()[: plan.sweep.devices]
     commit, dirty = checkout_of(Path(__file__).parent)
     x64 = bool(jax.config.read("jax_enable_x64"))
     number = "float64" if x64 else "float32"
@@ -106,6 +127,7 @@ def new_manifest(plan: "Plan") -> dict[str, Any]:
         "prng": f"threefry2x32, root {ROOT}",
         "x64": x64,
         "chunk_size": plan.sweep.chunk_size,
+        "chunks": len(all_chunks(plan)),
         "programs": [],
         "not_applicable": list(plan.not_applicable),
         "started": timestamp(),
@@ -142,12 +164,34 @@ def check_same(directory: Path, previous: dict[str, Any], now: dict[str, Any]) -
     Raises:
         StoreError: names the first difference.
     """
+    found = difference(previous, now)
+    if found:
+        raise StoreError(
+            f"{directory}: holds another configuration ({found}); choose another --out"
+        )
+
+
+def difference(previous: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first thing that may not differ and does, in a few words; empty if there is none."""
     for key in FIXED:
-        if previous[key] != now[key]:
-            raise StoreError(
-                f"{directory}: holds another configuration "
-                f"({_difference(key, previous[key], now[key])}); choose another --out"
-            )
+        if previous.get(key) != now.get(key):
+            return _difference(key, previous.get(key), now.get(key))
+    return ""
+
+
+def add_programs(programs: list[dict[str, Any]], more: list[dict[str, Any]]) -> None:
+    """Add costs of programs to those of the same environment and algorithms, in place.
+
+    Numbers that `COSTS` names are added up; of all else the later one stays.
+    """
+    for entry in more:
+        pair = {key: entry.get(key) for key in ("environment", "algorithm")}
+        same = next((one for one in programs if pair.items() <= one.items()), None)
+        if same is None:
+            same = dict(pair)
+            programs.append(same)
+        sums = {key: same.get(key, 0) + entry[key] for key in COSTS if key in entry}
+        same.update(entry | sums)
 
 
 def _difference(key: str, there: Any, here: Any) -> str:

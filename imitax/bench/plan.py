@@ -50,6 +50,8 @@ class Sweep:
     """Of the suite."""
     chunk_size: int = CHUNK_SIZE
     """Seeds computed and stored together, at most."""
+    block: int | None = None
+    """Seeds of a chunk that a device computes at once; None leaves it to `layout`."""
     devices: int | None = None
     """How many devices share the seeds; None for all of them."""
     evaluation_episodes: int = NUM_EPISODES
@@ -103,6 +105,11 @@ class Group(NamedTuple):
         return Capacity(max(cell[0] for cell in cells), max(cell[1] for cell in cells))
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Specs of the algorithms."""
+        return tuple(task.algorithm.spec for task in self.tasks)
+
+    @property
     def most_seeds(self) -> int:
         """Of any cell."""
         return max(seeds for task in self.tasks for seeds in task.cells.values())
@@ -142,8 +149,9 @@ def resolve(sweep: Sweep) -> Plan:
         raise SpecError("nothing to run: the sweep has no blocks")
     _check_number("chunk size", sweep.chunk_size, LARGEST)
     _check_number("evaluation episodes", sweep.evaluation_episodes, LARGEST)
-    if sweep.devices is not None:
-        _check_number("devices", sweep.devices, LARGEST)
+    for name, value in (("block", sweep.block), ("devices", sweep.devices)):
+        if value is not None:
+            _check_number(name, value, LARGEST)
     if sweep.curve != 0:
         _check_number("curve", sweep.curve, LONGEST_CURVE)
     names = {spec.split(text)[0] for block in sweep.blocks for text in block.environments}
@@ -244,6 +252,35 @@ def all_chunks(plan: Plan) -> list[Chunk]:
     """Every chunk of a plan."""
     size = plan.sweep.chunk_size
     return [chunk for group in plan.groups for _, chunk in chunks_of(group, size)]
+
+
+class Share(NamedTuple):
+    """A process's part of a sweep: the chunks `index`, `index + count`, ... of the whole list."""
+
+    index: int
+    """From 0."""
+    count: int
+    """Of processes."""
+
+    def of(self, plan: Plan) -> list[Chunk]:
+        """The chunks of this process; the same for every process that has the same sweep."""
+        return all_chunks(plan)[self.index :: self.count]
+
+
+ALONE = Share(0, 1)
+"""The whole sweep."""
+
+
+def parse_share(text: str) -> Share:
+    """The share of an option `i/n`.
+
+    Raises:
+        SpecError: not two whole numbers with 0 <= i < n.
+    """
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise SpecError(f"--shard must be i/n with 0 <= i < n, such as 0/4, got {text!r}")
+    return Share(int(index), int(count))
 
 
 def chunk_width(group: Group, chunk_size: int) -> int:

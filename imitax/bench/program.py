@@ -2,9 +2,11 @@
 
 A pair is an environment and the structure of an algorithm's config. `jit(shard_map(vmap(...)))` of
 the pure function `experiment` is compiled ahead of time, once; everything that a sweep varies is
-an argument, so that nothing is ever traced again.
+an argument, so that nothing is ever traced again. Where a device computes its seeds in blocks, a
+`lax.map` over the blocks stands between `shard_map` and `vmap`.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 
 from imitax import rewards
 from imitax.algorithm import Trained, train
-from imitax.bench import curves
+from imitax.bench import cache, curves
 from imitax.envs.gridworld import Gridworld
 from imitax.envs.tabular import TabularFamily
 from imitax.pose import Instance, pose
@@ -25,6 +27,9 @@ from imitax.regret import evaluate
 from imitax.types import Algorithm, Capacity
 
 AXIS = "seed"
+
+_TRACING = threading.Lock()
+"""Programs are traced one after the other, so that the first is not held up by the others."""
 
 
 class Row(NamedTuple):
@@ -143,8 +148,8 @@ def _judge_reward(env: Any, instance: Instance, algorithm: Algorithm, state: Any
 
 
 def seed_mesh(num_devices: int) -> Mesh:
-    """A mesh of the first devices over the axis of seeds, with automatic axis types."""
-    devices = jax.devices()[:num_devices]
+    """A mesh of this process's first devices over the axis of seeds, with automatic axis types."""
+    devices = jax.local_devices()[:num_devices]
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
@@ -171,35 +176,40 @@ class Program:
         config: any config of the structure; its floats are not read.
         width: seeds per call, a multiple of the mesh's devices.
         mesh: from `seed_mesh`.
+        block: seeds that a device computes at once, a divisor of its share of the width; by
+            default all of them.
     """
 
-    def __init__(self, setup: Setup, config: Any, width: int, mesh: Mesh):
+    def __init__(self, setup: Setup, config: Any, width: int, mesh: Mesh, block: int | None = None):
         self.width = width
+        self.block = block or width // mesh.size
         self.num_compilations = 0
         """Traces of the experiment, counted in the traced function itself."""
         started = time.perf_counter()
-        self._run = self._compile(setup, config, mesh)
+        with _TRACING:
+            lowered = self._lower(setup, config, mesh)
+        with cache.counting() as self.cache:
+            self.compiled = lowered.compile(compiler_options=compiler_options())
         self.compile_seconds = time.perf_counter() - started
 
-    def _compile(self, setup: Setup, config: Any, mesh: Mesh) -> Callable:
+    def _lower(self, setup: Setup, config: Any, mesh: Mesh) -> jax.stages.Lowered:
         def counted(seed, horizon, num_demos, config):
             self.num_compilations += 1
             return experiment(setup, seed, horizon, num_demos, config)
 
-        batched = jax.vmap(counted, in_axes=(0, None, None, None))
-        sharded = jax.shard_map(
-            batched,
-            mesh=mesh,
-            in_specs=(P(AXIS), P(), P(), P()),
-            out_specs=P(AXIS),
-            check_vma=False,
-        )
-        shardings = (NamedSharding(mesh, P(AXIS)), *[NamedSharding(mesh, P())] * 3)
+        jitted = sharded(counted, mesh, self.block)
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         seeds = jax.ShapeDtypeStruct((self.width,), jnp.int32)
-        jitted = jax.jit(sharded, in_shardings=shardings)
-        lowered = jitted.lower(seeds, scalar, scalar, as_arguments(config))
-        return lowered.compile(compiler_options=compiler_options())
+        return jitted.lower(seeds, scalar, scalar, as_arguments(config))
+
+    @property
+    def bytes_per_device(self) -> int | None:
+        """Memory that a call needs on each device, by XLA's analysis; None where it has none."""
+        found = self.compiled.memory_analysis()
+        if found is None:
+            return None
+        parts = ("temp", "argument", "output")
+        return sum(int(getattr(found, f"{part}_size_in_bytes")) for part in parts)
 
     def __call__(
         self, first_seed: int, num_seeds: int, horizon: int, num_demos: int, config: Any
@@ -210,4 +220,31 @@ class Program:
         """
         offsets = np.minimum(np.arange(self.width), num_seeds - 1)
         seeds = (first_seed + offsets).astype(np.int32)
-        return self._run(seeds, np.int32(horizon), np.int32(num_demos), as_arguments(config))
+        return self.compiled(seeds, np.int32(horizon), np.int32(num_demos), as_arguments(config))
+
+
+def sharded(function: Callable, mesh: Mesh, block: int) -> Any:
+    """A jitted function of many seeds, from one of a seed and arguments that all seeds share.
+
+    Args:
+        function: `(seed, horizon, num_demos, config) -> Output`.
+        mesh: from `seed_mesh`.
+        block: seeds that a device computes at once, a divisor of the seeds that it gets.
+    """
+    batched = jax.vmap(function, in_axes=(0, None, None, None))
+
+    def in_blocks(seeds, *shared):
+        if seeds.shape[0] == block:
+            return batched(seeds, *shared)
+        outputs = jax.lax.map(lambda own: batched(own, *shared), seeds.reshape(-1, block))
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
+
+    mapped = jax.shard_map(
+        in_blocks,
+        mesh=mesh,
+        in_specs=(P(AXIS), P(), P(), P()),
+        out_specs=P(AXIS),
+        check_vma=False,
+    )
+    shardings = (NamedSharding(mesh, P(AXIS)), *[NamedSharding(mesh, P())] * 3)
+    return jax.jit(mapped, in_shardings=shardings)

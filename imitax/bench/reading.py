@@ -3,13 +3,14 @@
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from imitax.bench import curves
+from imitax.bench.manifest import add_programs, difference
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 REQUIRED = [
@@ -18,6 +19,15 @@ REQUIRED = [
 ]
 
 REWARD_KEYS = ("environment", "algorithm", "true", "recovered")
+
+
+class RewardMaps(NamedTuple):
+    """What a learner recovered on a grid, [rows, columns] each."""
+
+    environment: str
+    algorithm: str
+    true: np.ndarray
+    recovered: np.ndarray
 
 
 class ReportError(ValueError):
@@ -77,12 +87,25 @@ def _read_parquet(folder: Path, required: list[str], keys: list[str]) -> pd.Data
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """The contents of `manifest.json`.
+    """The contents of `manifest.json`, with what programs cost in every share of the sweep.
 
     Raises:
-        ReportError: it is missing, or no JSON object.
+        ReportError: it is missing, or no JSON object, or a share ran something else.
     """
-    path = directory / "manifest.json"
+    manifest = _read_record(directory / "manifest.json")
+    for path in sorted((directory / "shards").glob("[!.]*.json")):
+        share = _read_record(path)
+        found = difference(manifest, share)
+        if found:
+            words = found.replace("here", "in it")
+            raise ReportError(
+                f"{path}: no part of the sweep of manifest.json ({words}); remove what came with it"
+            )
+        add_programs(manifest.setdefault("programs", []), share.get("programs", []))
+    return manifest
+
+
+def _read_record(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
@@ -98,26 +121,34 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_rewards(directory: Path) -> dict[str, np.ndarray] | None:
-    """The recovered rewards of `rewards.npz`, or None where there is no such file.
+def incomplete(directory: Path, manifest: dict[str, Any]) -> str:
+    """What is missing of a sweep, in a few words; empty where nothing is, or nobody knows."""
+    total, there = manifest.get("chunks"), len(_parquet_files(directory / "results"))
+    if not isinstance(total, int) or there >= total:
+        return ""
+    return f"incomplete: {there:,} of {total:,} chunks are there"
+
+
+def read_rewards(directory: Path) -> list[RewardMaps]:
+    """The recovered rewards of `rewards/*.npz`, sorted by name.
 
     Raises:
-        ReportError: the file is there but damaged.
+        ReportError: a file that is damaged.
     """
-    path = directory / "rewards.npz"
-    if not path.exists():
-        return None
+    paths = (directory / "rewards").glob("*.npz")
+    return [_read_maps(path) for path in sorted(paths) if not path.name.startswith(".")]
+
+
+def _read_maps(path: Path) -> RewardMaps:
     remedy = "delete it and run the same command again"
     try:
         with np.load(path, allow_pickle=False) as archive:
-            rewards = {key: archive[key] for key in REWARD_KEYS}
+            environment, algorithm, true, recovered = (archive[key] for key in REWARD_KEYS)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ReportError(f"{path}: cannot be read ({_line(error)}); {remedy}") from None
-    true, recovered = rewards["true"], rewards["recovered"]
-    pairs = {rewards[key].shape[:1] for key in REWARD_KEYS}
-    if true.ndim != 3 or true.shape != recovered.shape or len(pairs) != 1:
+    if true.ndim != 2 or true.shape != recovered.shape:
         raise ReportError(f"{path}: shapes {true.shape}, {recovered.shape} do not fit; {remedy}")
-    return rewards
+    return RewardMaps(str(environment), str(algorithm), true, recovered)
 
 
 def _line(error: Exception) -> str:

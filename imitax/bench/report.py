@@ -6,19 +6,18 @@ and on any machine; each file is written under a hidden name first and then rena
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from imitax.bench import figures, return_figures, sections, tables
 from imitax.bench.curves import EPISODES
 from imitax.bench.reading import (
     KEYS,
-    REWARD_KEYS,
     ReportError,
+    RewardMaps,
+    incomplete,
     read_curves,
     read_manifest,
     read_results,
@@ -73,13 +72,15 @@ class Found(NamedTuple):
 
     rows: pd.DataFrame
     manifest: dict[str, Any]
-    rewards: dict[str, np.ndarray] | None
+    rewards: list[RewardMaps]
     points: pd.DataFrame | None
     """Of learning curves."""
     curves: list[Curve]
     summary: pd.DataFrame
     scores: pd.DataFrame
     score_summary: pd.DataFrame
+    incomplete: str = ""
+    """What is missing, in a few words."""
 
 
 def write_report(directory: Path) -> Path:
@@ -89,7 +90,7 @@ def write_report(directory: Path) -> Path:
 
     Args:
         directory: holds `results/*.parquet` and `manifest.json`; `curves/*.parquet` and
-            `rewards.npz` are optional.
+            `rewards/*.npz` are optional.
 
     Returns:
         The path of `report.md`.
@@ -121,6 +122,7 @@ def _find(directory: Path) -> Found:
         summary=summarise(all_curves),
         scores=scores,
         score_summary=summarise_scores(scores),
+        incomplete=incomplete(directory, manifest),
     )
 
 
@@ -139,6 +141,7 @@ def compose(found: Found, images: list[Image], learning: list[Image]) -> str:
         f"# imitax report{f': {name}' if name else ''}",
         f"{rows['environment'].nunique()} environments, {rows['algorithm'].nunique()} algorithms, "
         f"{cells:,} cells, {rows['seed'].nunique():,} seeds, {len(rows):,} rows.",
+        *([f"**The sweep is {found.incomplete}.**"] if found.incomplete else []),
         *_shown(images),
         *sections.published_section(rows, manifest),
         *sections.left_out_section(found.score_summary),
@@ -196,7 +199,7 @@ def _draw(folder: Path, found: Found) -> list[Image]:
         figures.save(figures.environment_figure(own, style), folder / stem)
         if figures.num_rows(own) > 1:
             images.append((f"Regret on {environment}", f"figures/{stem}.png"))
-    return images + _draw_rewards(folder, found.rewards) if found.rewards else images
+    return images + _draw_rewards(folder, found.rewards)
 
 
 def _draw_learning(folder: Path, found: Found) -> list[Image]:
@@ -216,11 +219,9 @@ def _draw_learning(folder: Path, found: Found) -> list[Image]:
     return images
 
 
-def _draw_rewards(folder: Path, rewards: Mapping[str, np.ndarray]) -> list[Image]:
+def _draw_rewards(folder: Path, rewards: list[RewardMaps]) -> list[Image]:
     images = []
-    for environment, algorithm, true, recovered in zip(
-        *(rewards[key] for key in REWARD_KEYS), strict=True
-    ):
+    for environment, algorithm, true, recovered in rewards:
         title = f"{environment}, {algorithm}"
         stem = f"reward-{slug(environment)}-{slug(algorithm)}"
         figures.reward_heatmaps(true, recovered, folder / stem, title)

@@ -2,20 +2,23 @@
 
     DIR/results/*.parquet    read by `pandas.read_parquet("DIR/results")`, complete or not
     DIR/curves/*.parquet     likewise, where learning curves were asked for
+    DIR/rewards/*.npz        one of each pair where a learner recovered the reward of a grid
     DIR/manifest.json
-    DIR/rewards.npz          where a learner recovered the reward of a grid
+    DIR/shards/i-of-n.json   what the process with share i/n did, in place of the manifest
 
 Every file is written under a hidden name, flushed to the disk and then renamed, so a process that
-is killed leaves whole files only; a chunk whose files are all there is never computed again.
+is killed leaves whole files only; a chunk whose files are all there is never computed again. No two
+processes write the same file, except for a first manifest that says the same: so shares of a sweep
+may be computed in one directory or in several, and directories merge by copying.
 """
 
 import hashlib
 import io
 import json
-import os
 import re
-import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
@@ -23,8 +26,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imitax.bench import curves
-from imitax.bench.manifest import StoreError, check_same, load_manifest, new_manifest, timestamp
-from imitax.bench.plan import Chunk, Plan
+from imitax.bench.files import create, replace
+from imitax.bench.manifest import (
+    StoreError,
+    add_programs,
+    check_same,
+    load_manifest,
+    load_record,
+    new_manifest,
+    share_path,
+    timestamp,
+)
+from imitax.bench.plan import ALONE, Chunk, Group, Plan, Share, all_chunks
 from imitax.bench.sweep import Result, Stats
 
 try:
@@ -67,27 +80,46 @@ class Store:
     Args:
         directory: need not exist.
         plan: from `resolve`, with the manifest's chunk size where there is a manifest.
+        share: this process's part; other parts may be written here at the same time.
+        notes: what else the manifest is to say.
 
     Raises:
         StoreError: the directory belongs to something else.
     """
 
-    def __init__(self, directory: Path, plan: Plan):
+    def __init__(
+        self,
+        directory: Path,
+        plan: Plan,
+        share: Share = ALONE,
+        notes: Mapping[str, Any] = MappingProxyType({}),
+    ):
         self.directory = Path(directory)
         self.results = self.directory / "results"
         self.curves = self.directory / "curves" if plan.sweep.curve else None
-        self.manifest = new_manifest(plan)
-        self._lock: IO[str] | None = None
+        self.plan, self.share = plan, share
+        self.manifest = new_manifest(plan) | dict(notes)
+        """Of this process: the directory's, or the record of its share."""
+        self._locks: list[IO[str]] = []
         previous = load_manifest(self.directory)
+        if share != ALONE:
+            if previous is not None:
+                check_same(self.directory, previous, self._as_json())
+            previous = load_record(share_path(self.directory, share))
+            self.manifest["share"] = f"{share.index}/{share.count}"
         if previous is not None:
             self._continue(previous)
 
+    def _as_json(self) -> dict[str, Any]:
+        return json.loads(json.dumps(self.manifest))
+
     def _continue(self, previous: dict[str, Any]) -> None:
-        now = json.loads(json.dumps(self.manifest))
+        now = self._as_json()
         check_same(self.directory, previous, now)
         place = {key: now[key] for key in ("versions", "device", "commit", "dirty", "started")}
         resumed = [*previous.get("resumed", []), place]
-        self.manifest = previous | {"resumed": resumed, "finished": None}
+        again = {"chunks": now["chunks"], "resumed": resumed, "finished": None}
+        self.manifest = previous | again
 
     def begin(self) -> None:
         """Create the directory, claim it for this process, and write the manifest.
@@ -95,11 +127,15 @@ class Store:
         Raises:
             StoreError: the file system refuses, or another process is writing here.
         """
+        own = self.results, self.curves, self._record.parent
         try:
-            self.results.mkdir(parents=True, exist_ok=True)
-            if self.curves is not None:
-                self.curves.mkdir(exist_ok=True)
+            self.directory.mkdir(parents=True, exist_ok=True)
             self._claim()
+            # The manifest comes first: without one a directory is not taken for results.
+            self._found()
+            for folder in own:
+                if folder is not None:
+                    folder.mkdir(exist_ok=True)
         except BlockingIOError:
             raise StoreError(
                 f"{self.directory}: another process is writing here; wait for it"
@@ -108,17 +144,54 @@ class Store:
             raise StoreError(f"{self.directory}: cannot be written ({error.strerror})") from None
         self._write_manifest()
 
+    @property
+    def _record(self) -> Path:
+        """Where this process says what it did."""
+        if self.share == ALONE:
+            return self.directory / "manifest.json"
+        return share_path(self.directory, self.share)
+
+    def _found(self) -> None:
+        """Write the manifest of a directory that has none; the first of several processes wins."""
+        path = self.directory / "manifest.json"
+        if not path.exists():
+            create(path, _json(new_manifest(self.plan)))
+        check_same(self.directory, load_record(path) or {}, self._as_json())
+
     def _claim(self) -> None:
-        """Lock the directory until this process ends, in whatever way."""
-        self._lock = (self.directory / ".lock").open("w")
+        """Lock the directory, or a share of it, until this process ends, in whatever way."""
+        if self.share == ALONE:
+            self._lock(".lock", alone=True)
+            return
+        self._lock(".lock", alone=False)
+        self._lock(f".lock-{self.share.index}-of-{self.share.count}", alone=True)
+
+    def _lock(self, name: str, *, alone: bool) -> None:
+        file = (self.directory / name).open("a")
+        self._locks.append(file)
         if fcntl is not None:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
 
     def close(self) -> None:
         """Let other processes write here."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        while self._locks:
+            self._locks.pop().close()
+
+    def wanted(self) -> list[Chunk]:
+        """The chunks of this process that are not there yet."""
+        return [chunk for chunk in self.share.of(self.plan) if not self.has(chunk)]
+
+    def missing(self) -> list[Chunk]:
+        """The chunks of the whole sweep that are not there yet, whoever computes them."""
+        return [chunk for chunk in all_chunks(self.plan) if not self.has(chunk)]
+
+    def block_of(self, group: Group) -> int | None:
+        """The block that a program ran with in this directory; None where it has not run."""
+        pair = (group.env.spec, "; ".join(group.names))
+        for entry in self.manifest["programs"]:
+            if (entry["environment"], entry["algorithm"]) == pair:
+                return entry.get("block")
+        return None
 
     def has(self, chunk: Chunk) -> bool:
         """Whether a chunk is finished: its rows are there, and its curves if it has any."""
@@ -136,15 +209,9 @@ class Store:
 
     def add_program(self, stats: Stats) -> None:
         """Add what a program cost to the manifest, to earlier sessions' costs if there are any."""
-        names = "; ".join(stats.algorithms)
-        pair = {"environment": stats.environment, "algorithm": names}
-        programs = self.manifest["programs"]
-        same = [entry for entry in programs if pair.items() <= entry.items()]
-        if not same:
-            same = [pair | {"compile_seconds": 0.0, "run_seconds": 0.0, "num_compilations": 0}]
-            programs += same
-        for key in ("compile_seconds", "run_seconds", "num_compilations"):
-            same[0][key] += getattr(stats, key)
+        entry = stats._asdict() | {"algorithm": "; ".join(stats.algorithms)}
+        del entry["algorithms"]
+        add_programs(self.manifest["programs"], [entry])
         self._write_manifest()
 
     def end(self) -> None:
@@ -153,45 +220,19 @@ class Store:
         self._write_manifest()
 
     def _write_manifest(self) -> None:
-        text = json.dumps(self.manifest, indent=2) + "\n"
-        replace(self.directory / "manifest.json", text.encode())
+        replace(self._record, _json(self.manifest))
 
     def _write_rewards(self, pair: tuple[str, str], rewards: Maps) -> None:
-        """Put a pair's maps into `rewards.npz`; smaller grids are padded with NaN."""
-        path = self.directory / "rewards.npz"
-        maps = _read_rewards(path) | {pair: rewards}
-        stacked = [_stack(list(kind)) for kind in zip(*maps.values(), strict=True)]
+        folder = self.directory / "rewards"
+        folder.mkdir(exist_ok=True)
         buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            environment=np.array([environment for environment, _ in maps]),
-            algorithm=np.array([algorithm for _, algorithm in maps]),
-            true=stacked[0],
-            recovered=stacked[1],
-        )
-        replace(path, buffer.getvalue())
+        true, recovered = (np.asarray(kind, float) for kind in rewards)
+        np.savez(buffer, environment=pair[0], algorithm=pair[1], true=true, recovered=recovered)
+        replace(folder / f"{_slug(pair)}.npz", buffer.getvalue())
 
 
-def _read_rewards(path: Path) -> dict[tuple[str, str], Maps]:
-    if not path.exists():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            keys = zip(archive["environment"].tolist(), archive["algorithm"].tolist(), strict=True)
-            pairs = zip(archive["true"], archive["recovered"], strict=True)
-            return dict(zip(keys, pairs, strict=True))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise StoreError(f"{path}: cannot be read; choose another --out") from None
-
-
-def _stack(maps: list[np.ndarray]) -> np.ndarray:
-    shape = np.max([one.shape for one in maps], axis=0)
-    pads = [[(0, size - own) for size, own in zip(shape, one.shape, strict=True)] for one in maps]
-    filled = [
-        np.pad(np.asarray(one, float), pad, constant_values=np.nan)
-        for one, pad in zip(maps, pads, strict=True)
-    ]
-    return np.stack(filled)
+def _json(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(record, indent=2) + "\n").encode()
 
 
 def to_table(columns: dict[str, np.ndarray], schema: pa.Schema = SCHEMA) -> pa.Table:
@@ -211,24 +252,12 @@ def _write_table(path: Path, table: pa.Table) -> None:
 
 def file_name(chunk: Chunk) -> str:
     """A readable file name, unique by the hash at its end."""
-    digest = hashlib.sha256(json.dumps(chunk).encode()).hexdigest()[:12]
-    parts = [re.sub(r"[^A-Za-z0-9.]+", "-", text)[:60] for text in chunk[:2]]
     cell = f"H{chunk.horizon}_N{chunk.num_demos}_{chunk.first_seed:07d}"
-    return f"{parts[0]}_{parts[1]}_{cell}_{digest}.parquet"
+    return f"{_slug(chunk, cell)}.parquet"
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is either as before or complete, whatever happens.
-
-    Raises:
-        StoreError: the file system refuses.
-    """
-    hidden = path.parent / f".{path.name}.tmp"
-    try:
-        with hidden.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(hidden, path)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({error.strerror})") from None
+def _slug(key: Sequence[Any], *more: str) -> str:
+    """A name for a file, from what begins with an environment and an algorithm."""
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
+    parts = [re.sub(r"[^A-Za-z0-9.]+", "-", text)[:60] for text in key[:2]]
+    return "_".join([*parts, *more, digest])

@@ -11,16 +11,14 @@ at a time.
 import collections
 import concurrent.futures
 import functools
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
-from imitax.bench import curves
+from imitax.bench import curves, layout
 from imitax.bench.plan import (
     Block,
     Chunk,
@@ -28,12 +26,11 @@ from imitax.bench.plan import (
     Plan,
     Sweep,
     Task,
-    chunk_width,
     chunks_of,
     largest_cell,
     resolve,
 )
-from imitax.bench.program import Output, Program, Row, Setup, seed_mesh
+from imitax.bench.program import Output, Program, Row, seed_mesh
 
 __all__ = ["Block", "Plan", "Result", "Stats", "Sweep", "collect", "concatenate", "resolve", "run"]
 
@@ -46,6 +43,13 @@ class Stats(NamedTuple):
     compile_seconds: float
     run_seconds: float
     num_compilations: int
+    cache_hits: int = 0
+    """Compilations that the persistent cache had; neither is counted where it is off."""
+    cache_misses: int = 0
+    block: int | None = None
+    """Seeds that a device computes at once."""
+    bytes_per_seed: int | None = None
+    """Memory of a call on a device by XLA's analysis, divided by the block."""
 
 
 class Result(NamedTuple):
@@ -67,8 +71,11 @@ def run(
     skip: Callable[[Chunk], bool] = lambda chunk: False,
     on_program: Callable[[Stats], None] = lambda stats: None,
     compilers: int = 0,
+    block_of: Callable[[Group], int | None] = lambda group: None,
 ) -> Iterator[Result]:
     """Run a plan and yield each chunk as it is finished.
+
+    While the caller stores a chunk, the next is computed; there are never more than two.
 
     Args:
         plan: from `resolve`.
@@ -76,15 +83,19 @@ def run(
         on_program: called after each program with what it cost.
         compilers: threads that compile the next programs meanwhile; with 0 each is compiled when
             it is due, in this thread, where JAX's context managers such as `enable_x64` hold.
+        block_of: the block of a program that has one already; by default `layout` chooses.
     """
-    mesh = seed_mesh(plan.sweep.devices or len(jax.devices()))
+    mesh = seed_mesh(plan.sweep.devices or len(jax.local_devices()))
     work = []
     for group in plan.groups:
         chunks = chunks_of(group, plan.sweep.chunk_size)
         wanted = [pair for pair in chunks if not skip(pair[1])]
         if wanted:
             work.append((group, wanted))
-    makers = [functools.partial(_compile, plan.sweep, group, mesh) for group, _ in work]
+    makers = [
+        functools.partial(layout.build, plan.sweep, group, mesh, block_of(group))
+        for group, _ in work
+    ]
     for (group, wanted), program in zip(work, _ahead(makers, compilers), strict=True):
         yield from _run_group(group, wanted, program, on_program)
 
@@ -105,13 +116,6 @@ def _ahead(makers: list[Callable[[], Program]], threads: int) -> Iterator[Progra
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _compile(sweep: Sweep, group: Group, mesh: Mesh) -> Program:
-    first = group.tasks[0].algorithm
-    setup = Setup(group.env, first.factory, group.capacity, sweep.evaluation_episodes, sweep.curve)
-    width = math.ceil(chunk_width(group, sweep.chunk_size) / mesh.size) * mesh.size
-    return Program(setup, first.config, width, mesh)
-
-
 def _run_group(group, wanted, program, on_program) -> Iterator[Result]:
     started = time.perf_counter()
     waiting = None
@@ -122,15 +126,29 @@ def _run_group(group, wanted, program, on_program) -> Iterator[Result]:
             place = (chunk.first_seed, chunk.num_seeds, chunk.horizon, chunk.num_demos)
             sent = (task, chunk, program(*place, task.algorithm.config))
         if waiting is not None:
-            yield _fetch(group, *waiting)
+            yield fetch(group, *waiting)
         waiting = sent
-    names = tuple(task.algorithm.spec for task in group.tasks)
-    seconds = time.perf_counter() - started
-    costs = (program.compile_seconds, seconds, program.num_compilations)
-    on_program(Stats(group.env.spec, names, *costs))
+    on_program(stats_of(group, program, time.perf_counter() - started))
 
 
-def _fetch(group: Group, task: Task, chunk: Chunk, output: Output) -> Result:
+def stats_of(group: Group, program: Program, run_seconds: float) -> Stats:
+    """What a program cost, with the seconds that its chunks took."""
+    needed = program.bytes_per_device
+    return Stats(
+        group.env.spec,
+        group.names,
+        program.compile_seconds,
+        run_seconds,
+        program.num_compilations,
+        program.cache.hits,
+        program.cache.misses,
+        program.block,
+        None if needed is None else needed // program.block,
+    )
+
+
+def fetch(group: Group, task: Task, chunk: Chunk, output: Output) -> Result:
+    """Wait for a chunk that was dispatched, and make columns of it."""
     row, found, points = jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.num_seeds], output)
     curve = None if points is None else curves.to_columns(points, chunk)
     columns = _columns(row, chunk, task.algorithm.build(group.env).knows_dynamics)

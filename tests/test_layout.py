@@ -1,0 +1,102 @@
+"""`imitax.bench.layout`: chunks that are stored, blocks that are computed, memory that suffices."""
+
+import numpy as np
+import pytest
+
+from imitax.bench import layout
+from imitax.bench.plan import Sweep, resolve
+from imitax.bench.program import seed_mesh
+from imitax.bench.sweep import Stats, run
+
+LANE = "bc:num_steps=2,hidden=8,batch_size=8"
+
+
+def planned(environment="reset-cliff:num_states=4", algorithm="bc", seeds=20, **options):
+    return resolve(Sweep.grid([environment], [algorithm], [3], [2], seeds, **options))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "asked", "block", "width"),
+    [(20, None, 20, 20), (20, 16, 10, 20), (21, 16, 11, 22), (5, 16, 5, 5), (7, 3, 3, 9)],
+)
+def test_blocks_are_equal_and_cover_the_chunk(seeds, asked, block, width):
+    plan = planned(seeds=seeds, block=asked)
+    program = layout.build(plan.sweep, plan.groups[0], seed_mesh(1))
+    assert (program.block, program.width) == (block, width)
+
+
+def test_networks_come_in_small_blocks_on_a_cpu_and_tables_whole():
+    small = planned("lane", LANE, seeds=64).groups[0]
+    assert layout.first_block(small) == layout.NETWORK_BLOCK
+    assert layout.first_block(planned().groups[0]) is None
+    assert layout.first_block(planned(algorithm="expert").groups[0]) is None
+    assert layout.first_block(planned(algorithm="bc:policy=mlp").groups[0]) == layout.NETWORK_BLOCK
+
+
+def test_a_block_shrinks_until_it_fits_the_memory(monkeypatch):
+    plan = planned(seeds=64)
+    whole = layout.build(plan.sweep, plan.groups[0], seed_mesh(1))
+    assert whole.block == 64
+    monkeypatch.setattr(layout, "memory_per_device", lambda mesh: whole.bytes_per_device // 3)
+    fitting = layout.build(plan.sweep, plan.groups[0], seed_mesh(1))
+    assert fitting.bytes_per_device <= whole.bytes_per_device // 3
+    assert 1 < fitting.block < 64
+    monkeypatch.setattr(layout, "memory_per_device", lambda mesh: 0)
+    assert layout.build(plan.sweep, plan.groups[0], seed_mesh(1)).block == 1
+
+
+def test_what_a_program_needs_is_told():
+    stats = []
+    list(run(planned(seeds=8, block=4), on_program=stats.append))
+    assert isinstance(stats[0], Stats)
+    assert (stats[0].block, stats[0].bytes_per_seed > 0) == (4, True)
+
+
+def test_memory_at_hand_is_a_share_of_the_machine():
+    one, host = layout.memory_per_device(seed_mesh(1)), layout.host_memory()
+    assert 2**28 < one < host
+
+
+def seconds_of(rates):
+    """Programs whose chunks take a known time, in place of compiled ones."""
+
+    class Timed:
+        def __init__(self, size):
+            self.block, self.width = size, size
+
+    def build(sweep, group, mesh):
+        return Timed(sweep.chunk_size)
+
+    return build, lambda program, task: program.width / rates[program.width]
+
+
+SEARCHES = {
+    "saturated": ({256: 1e5, 512: 1.05e5}, 256, 2),
+    "knee": ({256: 1e5, 512: 1.9e5, 1024: 3e5, 2048: 3.1e5}, 1024, 4),
+    "every chunk pays": ({256 * 2**k: 1e5 * 2**k for k in range(8)}, 16384, 7),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_chunks_are_doubled_as_long_as_that_pays(name, monkeypatch):
+    rates, size, tried = SEARCHES[name]
+    build, seconds = seconds_of(rates)
+    monkeypatch.setattr(layout, "build", build)
+    monkeypatch.setattr(layout, "_seconds", seconds)
+    monkeypatch.setattr(layout, "SEARCH_SHARE", np.inf)
+    found, trials = layout.find_chunk_size(planned(seeds=10**6))
+    assert found == size
+    assert [trial.chunk_size for trial in trials] == [256 * 2**k for k in range(tried)]
+
+
+def test_nothing_is_tried_where_it_cannot_pay(monkeypatch):
+    monkeypatch.setattr(layout, "build", None)
+    assert layout.find_chunk_size(planned(seeds=2048)) == (256, [])
+    assert layout.find_chunk_size(planned("lane", LANE, seeds=16384)) == (256, [])
+
+
+def test_a_search_takes_a_small_part_of_the_run(monkeypatch):
+    build, seconds = seconds_of({256 * 2**k: 1e9 * 2**k for k in range(8)})
+    monkeypatch.setattr(layout, "build", build)
+    monkeypatch.setattr(layout, "_seconds", seconds)
+    assert len(layout.find_chunk_size(planned(seeds=2049))[1]) == 1
