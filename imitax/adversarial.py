@@ -59,7 +59,6 @@ class GameSettings(PPOSettings):
     warm_start: int = setting(0, "gradient steps of cloning before the first round", low=0)
     absorbing: bool = setting(False, "whether what follows an end has a learned reward")
     act: str = setting("mode", "how the trained policy acts", choices=("mode", "sample"))
-    centred: bool = setting(True, "whether values are learned around their mean in a rollout")
     scaling: str = setting(
         "fixed",
         "of observations: by the demonstrations and one round of the untrained policy",

@@ -25,6 +25,7 @@ import optax
 from imitax import spectral
 from imitax.actor_critic import Actor, Net
 from imitax.config import config, setting
+from imitax.network_settings import among
 from imitax.pairs import Pairs
 
 LARGEST_FAIRL = 5.0
@@ -48,6 +49,13 @@ class CriticSettings:
     entropy_bonus: float = setting(0.0, "weight of the entropy of D, Jensen-Shannon", low=0.0)
     spectral: bool = setting(False, "whether layers have spectral norm at most 1")
     inputs: str = setting("state-action", "what it sees", choices=("state-action", "state"))
+
+
+CONDITIONS = {
+    "penalty": among("slope", "penalised"),
+    "penalty_target": among("slope", "penalised"),
+}
+"""When a setting of `CriticSettings` has a meaning."""
 
 
 @dataclasses.dataclass(frozen=True)

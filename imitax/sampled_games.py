@@ -20,6 +20,7 @@ from imitax.adversarial import GameSettings, RewardPlayer
 from imitax.config import SpecError, check_ranges, config, setting
 from imitax.critics import CriticSettings
 from imitax.linear_rewards import LinearSettings, linear_player
+from imitax.network_settings import check_meaning
 from imitax.pairs import draw_pairs, expert_pairs
 from imitax.types import Algorithm
 
@@ -78,6 +79,9 @@ class NetworkMaxEntConfig(GameSettings, CriticSettings, LinearSettings):
 def _checked(env: Any, settings: Any, name: str) -> None:
     check_ranges(settings, name)
     ppo.check(settings, name)
+    check_meaning(
+        settings, critics.CONDITIONS if isinstance(settings, CriticSettings) else {}, name
+    )
     is_image = actor_critic.actor(env, settings.hidden).policy.image
     if settings.absorbing and is_image:
         raise SpecError(f"{name}: absorbing=true has no meaning over images; leave it out")

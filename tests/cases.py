@@ -114,7 +114,11 @@ CASES = [
     Case("random-mdp:num_states=5,num_actions=3", "dagger:beta=linear,episodes_per_round=2"),
     Case("gridworld:size=3x2,goal=2x1", "dagger:beta=0.3,stationary=true"),
     Case("lane", f"dagger:updates_per_round=2,first_updates=2,{SMALL_NETWORK}"),
-    Case("CartPole-v1", f"dagger:beta=0.3,updates_per_round=2,first_updates=2,{SMALL_NETWORK}"),
+    Case(
+        "CartPole-v1",
+        "dagger:beta=linear,rampdown=3,first_episodes=2,minibatches=epochs,entropy=0.01,"
+        f"updates_per_round=2,first_updates=2,{SMALL_NETWORK}",
+    ),
     Case(
         "lane",
         "dagger:refit=restart,loss=squashed,scale=state,normalise=true,validation=20,check_every=1,"
@@ -137,11 +141,17 @@ CASES = [
     Case("lane", "random", is_random=False),
     Case("three-state", "noisy-expert:epsilon=0.2,off_support=stay", is_random=False),
     Case("lane", f"gail:absorbing=true,warm_start=2,{SMALL_GAME},{SMALL_CRITIC}"),
-    Case("CartPole-v1", f"gail:spectral=true,reward=log,replay=true,{SMALL_GAME},{SMALL_CRITIC}"),
-    Case("lane", f"wail:inputs=state,act=sample,{SMALL_GAME},{SMALL_CRITIC}"),
-    Case("CartPole-v1", f"airl:retrain_rounds=1,{SMALL_GAME},{SMALL_CRITIC}"),
-    Case("CartPole-v1", f"fem:absorbing=true,sign=positive,{SMALL_GAME}"),
-    Case("gridworld:size=3x2,goal=2x1", f"gtal:policy=mlp,gap_rate=0.5,{SMALL_GAME}"),
+    Case(
+        "CartPole-v1",
+        f"gail:spectral=true,reward=log,replay=true,centred=true,{SMALL_GAME},{SMALL_CRITIC}",
+    ),
+    Case("lane", f"wail:inputs=state,act=sample,slope=free,{SMALL_GAME},{SMALL_CRITIC}"),
+    Case(
+        "CartPole-v1",
+        f"airl:retrain_rounds=1,scaling=none,discriminator_activation=relu,{SMALL_GAME},{SMALL_CRITIC}",
+    ),
+    Case("CartPole-v1", f"fem:absorbing=true,sign=positive,decay=none,{SMALL_GAME}"),
+    Case("gridworld:size=3x2,goal=2x1", f"gtal:policy=mlp,gap_rate=0.5,rescale=false,{SMALL_GAME}"),
     Case(
         "gridworld:size=3x2,goal=2x1",
         f"maxent-irl:policy=mlp,policy_updates=1,{SMALL_GAME},{SMALL_CRITIC}",

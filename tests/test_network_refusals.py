@@ -11,6 +11,12 @@ from imitax.network_settings import CONDITIONS, NetworkSettings
 
 TABLE = "reset-cliff:num_states=4"
 REFUSED = [
+    ("lane", "bc:entropy=0.1", "entropy=0.1 has no meaning with loss=mse; leave entropy out"),
+    ("lane", "bc:entropy=-0.1", "entropy=-0.1 is out of range; allowed: >= 0"),
+    ("lane", "bc:minibatches=all", "minibatches=all"),
+    ("lane", "dagger:first_episodes=0", "first_episodes=0 is out of range; allowed: >= 1"),
+    ("lane", "dagger:rampdown=5", "rampdown=5 has no meaning with schedule=constant"),
+    ("CartPole-v1", "gail:penalty=2.0,slope=free", "penalty=2.0 has no meaning with slope=free"),
     ("CartPole-v1", "bc:loss=gaussian", "loss=gaussian has no meaning for the discrete actions"),
     ("CartPole-v1", "bc:loss=mixture", "loss=mixture has no meaning for the discrete actions"),
     ("CartPole-v1", "dagger:loss=squashed", "allowed: auto, cross-entropy"),

@@ -22,6 +22,7 @@ from probes import Probe, layers, probe_params
 
 from imitax import ppo
 from imitax.actor_critic import actor
+from imitax.advantages import centred
 from imitax.config import SpecError
 from imitax.normalisation import Normaliser
 from imitax.ppo import PPOSettings
@@ -106,6 +107,31 @@ def test_batches_mix_times_and_environments():
         means = signal[orders].reshape(200, -1, batch).mean(-1)
         wanted = signal.std() * np.sqrt((1.0 - batch / size) / batch)
         assert 0.2 * wanted < means.std() < 2.0 * wanted
+
+
+@pytest.mark.parametrize("discount", [0.9, 1.0])
+def test_centring_takes_a_constant_value_out_of_the_rewards(discount):
+    """r_t - v (1 - discount (1 - end)) by hand, with a mean of zero; at discount 1 too."""
+    rng = np.random.default_rng(4)
+    reward, ended = rng.normal(-2.0, 0.3, (16, 8)), rng.random((16, 8)) < 0.1
+    rate = 1.0 - discount * (1.0 - ended.mean())
+    wanted = reward - reward.mean() / rate * (1.0 - discount * (1.0 - ended))
+    found = centred(jnp.float32(reward), jnp.asarray(ended), discount)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    assert abs(float(found.mean())) < 1e-4
+
+
+def test_a_constant_reward_without_an_end_is_centred_to_nothing():
+    found = centred(jnp.full((4, 2), -0.7), jnp.zeros((4, 2), bool), 0.99)
+    np.testing.assert_allclose(found, 0.0, atol=1e-6)
+
+
+def test_blocks_of_a_rollout_give_what_the_whole_gives():
+    rows = jnp.asarray(np.random.default_rng(5).normal(size=(64, 16, 3)), jnp.float32)
+    whole = jnp.sum(jnp.sin(rows), axis=-1)
+    found = ppo.in_blocks(lambda x: jnp.sum(jnp.sin(x), axis=-1), (rows,), (64, 16))
+    np.testing.assert_allclose(found, whole, rtol=1e-6)
+    assert ppo.ROWS < 64 * 16
 
 
 def test_rewards_are_divided_by_the_deviation_of_all_returns_so_far():

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from imitax.bench.plan import CHUNK_SIZE, Group, Plan, Sweep, Task, chunk_width
 from imitax.bench.program import Program, Setup, seed_mesh
 
-NETWORK_BLOCK = 16
+NETWORK_BLOCK = 8
 """Seeds of a block where networks are trained on a CPU."""
 
 ACCELERATOR_CHUNK = 2048
