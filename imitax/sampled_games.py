@@ -79,9 +79,7 @@ class NetworkMaxEntConfig(GameSettings, CriticSettings, LinearSettings):
 def _checked(env: Any, settings: Any, name: str) -> None:
     check_ranges(settings, name)
     ppo.check(settings, name)
-    check_meaning(
-        settings, critics.CONDITIONS if isinstance(settings, CriticSettings) else {}, name
-    )
+    check_meaning(settings, critics.CONDITIONS, name)
     is_image = actor_critic.actor(env, settings.hidden).policy.image
     if settings.absorbing and is_image:
         raise SpecError(f"{name}: absorbing=true has no meaning over images; leave it out")
