@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
 import math
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 from benchmarks import plain_ppo
 from benchmarks.speed.workloads import Workload, resolve
 from imitax.algorithm import train
+from imitax.bench.layout import NETWORK_BLOCK, trains_network
 from imitax.bench.program import AXIS, Program, Setup, as_arguments, compiler_options
 from imitax.keys import seed_keys
 from imitax.network_settings import head
@@ -68,11 +68,8 @@ def load(workload: Workload, width: int, mesh: Mesh, block: int) -> Load:
 def _experiment(workload: Workload, width: int, mesh: Mesh, block: int) -> Load:
     env, chosen, capacity = resolve(workload)
     setup = Setup(env, chosen.factory, capacity, workload.evaluation_episodes)
-    arguments = (setup, chosen.config, width, mesh)
-    # Where the harness computes all seeds of a device at once, it has no block.
-    own = {"block": block} if "block" in inspect.signature(Program).parameters else {}
     backend = _Backend()
-    program = Program(*arguments, **own)
+    program = Program(setup, chosen.config, width, mesh, block)
     compile_seconds = backend.stop()
 
     def call(first, number):
@@ -91,9 +88,9 @@ def _experiment(workload: Workload, width: int, mesh: Mesh, block: int) -> Load:
 
     return Load(
         width,
-        block if own else width // mesh.size,
+        block,
         call,
-        getattr(program, "compiled", None) or program._run,
+        program.compiled,
         program.compile_seconds - compile_seconds,
         compile_seconds,
         summary,
@@ -179,6 +176,13 @@ def _compile(one: Callable, width: int, mesh: Mesh, block: int, shared: tuple):
     between = time.perf_counter()
     compiled = lowered.compile(compiler_options=compiler_options())
     return compiled, (between - started, time.perf_counter() - between)
+
+
+def wanted_block(workload: Workload) -> int:
+    """The harness's own block on a CPU; 0 for all seeds of a device at once."""
+    if workload.kind != "experiment":
+        return NETWORK_BLOCK
+    return NETWORK_BLOCK if trains_network(resolve(workload)[1].config) else 0
 
 
 def divided(width: int, devices: int, block: int) -> int:

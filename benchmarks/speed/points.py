@@ -82,7 +82,7 @@ def _load(request, workload, mesh, seeds: int, before: loads.Load | None):
     on_cpu = jax.default_backend() == "cpu"
     limit = request["chunk"] or (CHUNK_SIZE if on_cpu else seeds)
     width = loads.rounded_up(min(seeds, limit), mesh.size)
-    wanted = request["block"] or (8 if on_cpu and workload.kind != "experiment" else 0)
+    wanted = request["block"] or (loads.wanted_block(workload) if on_cpu else 0)
     room = SHARE * device_bytes(jax.devices()[0]) / (mesh.size if on_cpu else 1)
     if before is not None and before.width == width:
         return before, ""
