@@ -55,7 +55,9 @@ DIFFERENCES = {
     "gail": [
         ORDER,
         START,
-        "no running normalisation of the discriminator's inputs",
+        "inputs of all networks scaled by fixed statistics, of the demonstrations and one more "
+        "round (98 x 1024 steps in all), instead of a running normalisation of the discriminator's",
+        "rewards divided by the running deviation of returns",
         "the discriminator draws with replacement, and answers before the policy's update",
     ],
     "ppo": [ORDER],
@@ -126,7 +128,7 @@ def cartpole(
 
 def bc_job() -> Job:
     config = imitax.NetworkBCConfig(**CLONING, num_steps=workload.BC_STEPS)
-    return cartpole(lambda env: imitax.bc(env, config), workload.NUM_DEMOS, 16)
+    return cartpole(lambda env: imitax.bc(env, config), workload.NUM_DEMOS, 8)
 
 
 def dagger_job() -> Job:
@@ -142,12 +144,12 @@ def dagger_job() -> Job:
         act="sample",
     )
     num_demos = workload.DAGGER_ROUNDS * workload.DAGGER_ENVS
-    return cartpole(lambda env: imitax.dagger(env, config), num_demos, 16, shared=False)
+    return cartpole(lambda env: imitax.dagger(env, config), num_demos, 8, shared=False)
 
 
 def gail_job() -> Job:
     config = imitax.NetworkGAILConfig(
-        **PLAYER,
+        **PLAYER | {"rescale": True},
         rounds=workload.GAIL_ROUNDS,
         discriminator_hidden=workload.DISCRIMINATOR_HIDDEN,
         discriminator_rate=workload.DISCRIMINATOR_RATE,
@@ -155,7 +157,6 @@ def gail_job() -> Job:
         discriminator_batch=workload.DISCRIMINATOR_BATCH,
         discriminator_activation="relu",
         slope="free",
-        scaling="none",
     )
     return cartpole(lambda env: imitax.gail(env, config), workload.NUM_DEMOS, 8)
 
