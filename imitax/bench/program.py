@@ -159,13 +159,16 @@ def as_arguments(config: Any) -> Any:
     return jax.tree.map(lambda value: np.asarray(value, dtype), config)
 
 
-def compiler_options() -> dict[str, str | bool]:
+def compiler_options() -> dict[str, str | bool | int]:
     """XLA options of the harness's programs.
 
     On a CPU, LLVM's level 2 compiles our programs about twice as fast as the default level 3, and
-    they run as fast (measured on the exact suite).
+    they run as fast (measured on the exact suite); vectors of 512 bits, where there are such, train
+    small networks 8 to 10 % faster than the default 256.
     """
-    return {"xla_backend_optimization_level": "2"} if jax.default_backend() == "cpu" else {}
+    if jax.default_backend() != "cpu":
+        return {}
+    return {"xla_backend_optimization_level": "2", "xla_cpu_prefer_vector_width": 512}
 
 
 class Program:
