@@ -45,17 +45,17 @@ class Programs:
 
     @functools.cached_property
     def alone(self):
-        return compiled(functools.partial(self.run, CAPACITY))
+        return self.compiled(functools.partial(self.run, CAPACITY))
 
     @functools.cached_property
     def in_batch(self):
-        return compiled(
+        return self.compiled(
             jax.vmap(functools.partial(self.run, CAPACITY), in_axes=(0, None, None, None))
         )
 
     @functools.cached_property
     def in_a_larger_grid(self):
-        return compiled(functools.partial(self.run, LARGER))
+        return self.compiled(functools.partial(self.run, LARGER))
 
     @functools.cached_property
     def learn(self):
@@ -72,15 +72,19 @@ class Programs:
             trained = imitax.train(instance.learner_key, algorithm, problem)
             return algorithm.policy(problem, trained.state).params
 
-        return compiled(learned)
+        return self.compiled(learned)
+
+    def compiled(self, function):
+        """Tables promise equal bits of the harness's programs; for networks compiling is dearer
+        than running, and LLVM is told not to try."""
+        options = compiler_options()
+        if not self.case.is_tabular:
+            options["xla_backend_optimization_level"] = "0"
+        return jax.jit(function, compiler_options=options)
 
     def row(self, program, seed=SEED, horizon=HORIZON, num_demos=NUM_DEMOS, config=None):
         config = self.config if config is None else config
         return program(jnp.int32(seed), jnp.int32(horizon), jnp.int32(num_demos), config)
-
-
-def compiled(function):
-    return jax.jit(function, compiler_options=compiler_options())
 
 
 @functools.lru_cache(maxsize=1)
@@ -125,17 +129,6 @@ def test_step_keeps_the_state(case):
     assert "converged" in state._fields
 
 
-def test_jit_equals_no_jit(case):
-    own = programs(case)
-    fast = own.row(own.alone, horizon=3, num_demos=2)
-    with jax.disable_jit():
-        slow = experiment(
-            own.env, own.chosen.build(own.env), *map(jnp.int32, (SEED, 3, 2)), CAPACITY
-        )
-    for name in ("regret", "learner_return", "expert_return"):
-        np.testing.assert_allclose(fast[name], slow[name], rtol=2e-4, atol=2e-5, err_msg=name)
-
-
 def test_a_seed_alone_equals_that_seed_in_a_batch(case):
     own = programs(case)
     seeds = jnp.arange(SEED - 2, SEED + 5, dtype=jnp.int32)
@@ -163,12 +156,13 @@ def test_networks_agree_after_one_update(case):
 
 
 def test_nothing_new_retraces(case):
-    own = Programs(case)
+    own = programs(case)
     changed = jax.tree.map(lambda x: jnp.float32(x * 0.9), own.config)
     own.row(own.alone)
+    before = own.traces
     own.row(own.alone, seed=1, horizon=2, num_demos=1)
     own.row(own.alone, seed=2, horizon=6, num_demos=5, config=changed)
-    assert own.traces == 1
+    assert own.traces == before > 0
 
 
 def test_same_key_same_result_another_seed_another(case):
@@ -264,12 +258,18 @@ def test_the_ledger_sees_reuse(monkeypatch):
         ledger.check()
 
 
-def test_no_key_is_used_twice(case, monkeypatch):
-    env, chosen = build(case)
-    algorithm = chosen.build(env)
+def test_without_jit_the_same_and_no_key_twice(case, monkeypatch):
+    own = programs(case)
+    fast = own.row(own.alone, horizon=3, num_demos=2)
+    algorithm = own.chosen.build(own.env)
     ledger = KeyLedger(monkeypatch)
     with jax.disable_jit():
-        instance = imitax.pose(env, jnp.int32(SEED), 3, 2, CAPACITY, algorithm.demand)
-        imitax.train(instance.learner_key, algorithm, instance.problem)
-    if ledger.spent or case.is_random:
-        ledger.check()
+        instance = imitax.pose(own.env, *map(jnp.int32, (SEED, 3, 2)), CAPACITY, algorithm.demand)
+        trained = imitax.train(instance.learner_key, algorithm, instance.problem)
+        if ledger.spent or case.is_random:
+            ledger.check()  # before the evaluation, where policies share their noise
+        policy = algorithm.policy(instance.problem, trained.state)
+        slow = imitax.evaluate(own.env, instance, policy, num_episodes=3)
+    for name in ("regret", "learner_return", "expert_return"):
+        wanted = getattr(slow, name)
+        np.testing.assert_allclose(fast[name], wanted, rtol=2e-4, atol=2e-5, err_msg=name)
