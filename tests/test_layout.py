@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imitax.bench import layout
-from imitax.bench.plan import Sweep, resolve
+from imitax.bench.plan import CHUNK_SIZE, Sweep, resolve
 from imitax.bench.program import seed_mesh
 from imitax.bench.sweep import Stats, run
 
@@ -25,11 +25,11 @@ def test_blocks_are_equal_and_cover_the_chunk(seeds, asked, block, width):
     assert (program.block, program.width) == (block, width)
 
 
-def test_networks_come_in_small_blocks_on_a_cpu_and_tables_whole():
+def test_networks_come_in_small_blocks_on_a_cpu_and_tables_in_larger_ones():
     small = planned("lane", LANE, seeds=64).groups[0]
     assert layout.first_block(small) == layout.NETWORK_BLOCK
-    assert layout.first_block(planned().groups[0]) is None
-    assert layout.first_block(planned(algorithm="expert").groups[0]) is None
+    assert layout.first_block(planned().groups[0]) == layout.TABLE_BLOCK
+    assert layout.first_block(planned(algorithm="expert").groups[0]) == layout.TABLE_BLOCK
     assert layout.first_block(planned(algorithm="bc:policy=mlp").groups[0]) == layout.NETWORK_BLOCK
 
 
@@ -71,32 +71,33 @@ def seconds_of(rates):
 
 
 SEARCHES = {
-    "saturated": ({256: 1e5, 512: 1.05e5}, 256, 2),
-    "knee": ({256: 1e5, 512: 1.9e5, 1024: 3e5, 2048: 3.1e5}, 1024, 4),
-    "every chunk pays": ({256 * 2**k: 1e5 * 2**k for k in range(8)}, 16384, 7),
+    "saturated": ([1e5, 1.05e5], 1, 2),
+    "knee": ([1e5, 1.9e5, 3e5, 3.1e5], 4, 4),
+    "every chunk pays": ([1e5, 2e5, 4e5, 8e5, 16e5, 32e5], layout.LARGEST_CHUNK // CHUNK_SIZE, 5),
 }
 
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_chunks_are_doubled_as_long_as_that_pays(name, monkeypatch):
-    rates, size, tried = SEARCHES[name]
+    rates, factor, tried = SEARCHES[name]
+    rates = {CHUNK_SIZE * 2**k: rate for k, rate in enumerate(rates)}
     build, seconds = seconds_of(rates)
     monkeypatch.setattr(layout, "build", build)
     monkeypatch.setattr(layout, "_seconds", seconds)
     monkeypatch.setattr(layout, "SEARCH_SHARE", np.inf)
     found, trials = layout.find_chunk_size(planned(seeds=10**6))
-    assert found == size
-    assert [trial.chunk_size for trial in trials] == [256 * 2**k for k in range(tried)]
+    assert found == factor * CHUNK_SIZE
+    assert [trial.chunk_size for trial in trials] == [CHUNK_SIZE * 2**k for k in range(tried)]
 
 
 def test_nothing_is_tried_where_it_cannot_pay(monkeypatch):
     monkeypatch.setattr(layout, "build", None)
-    assert layout.find_chunk_size(planned(seeds=2048)) == (256, [])
-    assert layout.find_chunk_size(planned("lane", LANE, seeds=16384)) == (256, [])
+    assert layout.find_chunk_size(planned(seeds=8 * CHUNK_SIZE)) == (CHUNK_SIZE, [])
+    assert layout.find_chunk_size(planned("lane", LANE, seeds=16384)) == (CHUNK_SIZE, [])
 
 
 def test_a_search_takes_a_small_part_of_the_run(monkeypatch):
-    build, seconds = seconds_of({256 * 2**k: 1e9 * 2**k for k in range(8)})
+    build, seconds = seconds_of({CHUNK_SIZE * 2**k: 1e9 * 2**k for k in range(8)})
     monkeypatch.setattr(layout, "build", build)
     monkeypatch.setattr(layout, "_seconds", seconds)
-    assert len(layout.find_chunk_size(planned(seeds=2049))[1]) == 1
+    assert len(layout.find_chunk_size(planned(seeds=8 * CHUNK_SIZE + 1))[1]) == 1

@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from benchmarks import plain_ppo
 from benchmarks.speed.workloads import Workload, resolve
 from imitax.algorithm import train
-from imitax.bench.layout import NETWORK_BLOCK, trains_network
+from imitax.bench.layout import NETWORK_BLOCK, TABLE_BLOCK, trains_network
 from imitax.bench.program import AXIS, Program, Setup, as_arguments, compiler_options
 from imitax.keys import seed_keys
 from imitax.network_settings import head
@@ -179,10 +179,10 @@ def _compile(one: Callable, width: int, mesh: Mesh, block: int, shared: tuple):
 
 
 def wanted_block(workload: Workload) -> int:
-    """The harness's own block on a CPU; 0 for all seeds of a device at once."""
+    """The harness's own block on a CPU."""
     if workload.kind != "experiment":
         return NETWORK_BLOCK
-    return NETWORK_BLOCK if trains_network(resolve(workload)[1].config) else 0
+    return NETWORK_BLOCK if trains_network(resolve(workload)[1].config) else TABLE_BLOCK
 
 
 def divided(width: int, devices: int, block: int) -> int:

@@ -2,8 +2,8 @@
 
 A *chunk* is dispatched and stored together, the same for a whole sweep; it decides which files
 there are. A *block* is what a device computes at once, and decides speed and memory only: small
-networks of a few seeds stay in a CPU's cache, tables and accelerators take all they get, and XLA's
-memory analysis of the compiled program has the last word.
+networks of a few seeds and tables of a hundred stay in a CPU's cache, accelerators take all they
+get, and XLA's memory analysis of the compiled program has the last word.
 """
 
 import dataclasses
@@ -20,6 +20,9 @@ from imitax.bench.program import Program, Setup, seed_mesh
 
 NETWORK_BLOCK = 8
 """Seeds of a block where networks are trained on a CPU."""
+
+TABLE_BLOCK = 128
+"""Seeds of a block where tables are learned on a CPU."""
 
 ACCELERATOR_CHUNK = 2048
 """Seeds of a chunk, at most, where no size is given and JAX does not run on a CPU."""
@@ -84,9 +87,9 @@ def _compile(sweep: Sweep, group: Group, mesh: Mesh, width: int, block: int) -> 
 
 def first_block(group: Group) -> int | None:
     """The block to begin with; None for all that a device gets."""
-    if jax.default_backend() != "cpu" or not trains_network(group.tasks[0].algorithm.config):
+    if jax.default_backend() != "cpu":
         return None
-    return NETWORK_BLOCK
+    return NETWORK_BLOCK if trains_network(group.tasks[0].algorithm.config) else TABLE_BLOCK
 
 
 def trains_network(config: Any) -> bool:
@@ -121,13 +124,13 @@ def find_chunk_size(plan: Plan) -> tuple[int, list[Trial]]:
 
     Chunks are doubled as long as that pays, once for each algorithm and kind of its config, and
     the largest size that paid is taken. Nothing is tried where a cell has few chunks of the
-    default size, or where blocks already decide the speed.
+    default size, or where the blocks of a network decide the speed.
     """
     size, trials = default_chunk_size(), []
     kinds = {}
     for group in plan.groups:
-        if group.most_seeds > SEARCH_FROM * size and first_block(group) is None:
-            algorithm = group.tasks[0].algorithm
+        algorithm = group.tasks[0].algorithm
+        if group.most_seeds > SEARCH_FROM * size and not trains_network(algorithm.config):
             kinds.setdefault((algorithm.factory, type(algorithm.config)), group)
     mesh = seed_mesh(plan.sweep.devices or len(jax.local_devices()))
     for group in kinds.values():
@@ -147,7 +150,8 @@ def _try_sizes(sweep: Sweep, group: Group, mesh: Mesh, size: int) -> list[Trial]
         trials.append(Trial(group.env.spec, task.algorithm.spec, size, _seconds(program, task)))
         spent = time.perf_counter() - started
         expected = seeds * min(one.seconds / one.chunk_size for one in trials)
-        whole = program.block * mesh.size >= size
+        share = math.ceil(size / mesh.size)
+        whole = 2 * program.block > min(first_block(group) or share, share)
         size *= 2
         larger = size <= min(LARGEST_CHUNK, group.most_seeds)
         if not whole or not larger or not _paid(trials) or 2 * spent > SEARCH_SHARE * expected:

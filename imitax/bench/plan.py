@@ -15,7 +15,7 @@ from imitax.config import SpecError
 from imitax.regret import NUM_EPISODES
 from imitax.types import Capacity
 
-CHUNK_SIZE = 256
+CHUNK_SIZE = 1024
 """Seeds of a chunk, at most."""
 LARGEST = 2**31 - 1
 """Largest number that an int32 seed, horizon or count of labels may reach."""

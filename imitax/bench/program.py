@@ -159,7 +159,7 @@ def as_arguments(config: Any) -> Any:
     return jax.tree.map(lambda value: np.asarray(value, dtype), config)
 
 
-def compiler_options() -> dict[str, str | bool | int]:
+def compiler_options() -> dict[str, str | bool]:
     """XLA options of the harness's programs.
 
     On a CPU, LLVM's level 2 compiles our programs about twice as fast as the default level 3, and
@@ -168,7 +168,7 @@ def compiler_options() -> dict[str, str | bool | int]:
     """
     if jax.default_backend() != "cpu":
         return {}
-    return {"xla_backend_optimization_level": "2", "xla_cpu_prefer_vector_width": 512}
+    return {"xla_backend_optimization_level": "2", "xla_cpu_prefer_vector_width": "512"}
 
 
 class Program:
