@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+INTERRUPTED = 130
+"""Exit status: 128 and the number of SIGINT."""
+
 SWEEPS = ("sweep", "run")
 """The commands that use every device."""
 
@@ -25,9 +28,15 @@ def main() -> int:
             _prepare(sys.argv[1:])
         from imitax.bench import cli
 
-        return cli.main()
+        status = cli.main()
     except KeyboardInterrupt:
-        return 130
+        status = INTERRUPTED
+    if status == INTERRUPTED:
+        # The end of Python would wait for the threads that compile what nobody wants any more.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _prepare(argv: Sequence[str]) -> None:
