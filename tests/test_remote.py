@@ -8,6 +8,8 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
+import dask
+import distributed
 import pandas as pd
 import pytest
 from test_store import KEYS, table
@@ -106,7 +108,6 @@ def kept(directory):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_dask_worker_loses_nothing(tmp_path):
-    distributed = pytest.importorskip("distributed")
     plan = resolve(SWEEP)
     store = Store(tmp_path / "out", plan)
     store.begin()
@@ -131,7 +132,6 @@ def test_a_killed_dask_worker_loses_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_dask_from_the_command_line(tmp_path):
-    pytest.importorskip("distributed")
     line = ["sweep", "--env", "reset-cliff:num_states=4", "--algorithm", "bc", "--horizons", "3"]
     line += ["--num-demos", "2", "--seeds", "5", "--chunk-size", "2"]
     assert cli.main([*line, "--executor", "dask-local:1", "--out", str(tmp_path / "a")]) == 0
@@ -146,9 +146,6 @@ def test_without_dask_the_extra_is_named(monkeypatch):
 
 
 def test_no_scheduler_is_told():
-    pytest.importorskip("distributed")
-    import dask
-
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(SpecError, match="no scheduler answers"),

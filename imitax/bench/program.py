@@ -164,7 +164,7 @@ def compiler_options() -> dict[str, str | bool]:
 
     On a CPU, LLVM's level 2 compiles our programs about twice as fast as the default level 3, and
     they run as fast (measured on the exact suite); vectors of 512 bits, where there are such, train
-    small networks 8 to 10 % faster than the default 256.
+    small networks faster than the default 256.
     """
     if jax.default_backend() != "cpu":
         return {}
