@@ -5,6 +5,7 @@ units of the box whatever it is; the environment clips what falls outside.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any, NamedTuple, cast
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 
+from imitax import fused
 from imitax.distributions import Categorical, Distribution, Normal, Point
 from imitax.networks import CONV_CHANNELS, patches
 from imitax.normalisation import Normaliser
@@ -23,6 +25,8 @@ from imitax.products import dot_general
 LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 1.0
 """Bounds of the log standard deviation of z."""
 HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
+MANY = 8
+"""Rows from which a kernel of its own pays."""
 
 
 class Net(nn.Module):
@@ -49,6 +53,36 @@ class Net(nn.Module):
             inputs = bend(nn.Dense(width, dot_general=dot_general)(inputs))
         last = nn.initializers.variance_scaling(self.last_scale**2, "fan_in", "truncated_normal")
         return nn.Dense(self.num_outputs, kernel_init=last, dot_general=dot_general)(inputs)
+
+
+def apply(net: Net, params: Any, inputs: jax.Array) -> jax.Array:
+    """What a network says of inputs [B, ...]: [B, num_outputs].
+
+    On a GPU it is one kernel, wherever nothing is differentiated.
+    """
+    is_matrix = inputs.ndim == 2 and not net.image and inputs.dtype == jnp.float32
+    if is_matrix and len(inputs) >= MANY and fused.available():
+        widths = (inputs.shape[-1], *net.hidden, net.num_outputs)
+        if fused.fits(widths, fused.BLOCK):
+            return _fused(net, params, inputs)
+    return cast(jax.Array, net.apply(params, inputs))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _fused(net: Net, params: Any, inputs: jax.Array) -> jax.Array:
+    return fused.outputs(net.activation, params, inputs)
+
+
+def _forward(net: Net, params: Any, inputs: jax.Array):
+    return jax.vjp(net.apply, params, inputs)
+
+
+def _backward(net: Net, back: Any, slope: jax.Array):
+    del net
+    return back(slope)
+
+
+_fused.defvjp(_forward, _backward)
 
 
 class Weights(NamedTuple):
@@ -114,11 +148,11 @@ class Actor:
     def outputs(self, weights: Weights, inputs: jax.Array) -> Outputs:
         """The policy at scaled inputs [B, ...]."""
         log_scale = jnp.clip(weights.log_scale, LOG_SCALE_LOW, LOG_SCALE_HIGH)
-        return Outputs(cast(jax.Array, self.policy.apply(weights.policy, inputs)), log_scale)
+        return Outputs(apply(self.policy, weights.policy, inputs), log_scale)
 
     def values(self, weights: Weights, inputs: jax.Array) -> jax.Array:
         """Values of scaled inputs [B, ...], [B]."""
-        return cast(jax.Array, self.value.apply(weights.value, inputs))[..., 0]
+        return apply(self.value, weights.value, inputs)[..., 0]
 
     def log_prob(self, outputs: Outputs, action: jax.Array) -> jax.Array:
         """Of actions as the network has them, int32 [B] or z [B, D]; in nats, [B]."""

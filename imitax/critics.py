@@ -16,14 +16,14 @@ al. 2017, here as DAC has it). Rewards of the policy from f:
 """
 
 import dataclasses
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from imitax import spectral
-from imitax.actor_critic import Actor, Net
+from imitax.actor_critic import Actor, Net, apply
 from imitax.config import config, setting
 from imitax.network_settings import among
 from imitax.pairs import Pairs
@@ -120,7 +120,7 @@ def points(critic: Critic, pairs: Pairs) -> tuple[jax.Array, jax.Array]:
 
 def evaluate(critic: Critic, params: Any, inputs: jax.Array, weights: jax.Array) -> jax.Array:
     """The output f at inputs and output weights from `points`, [B]."""
-    return jnp.sum(cast(jax.Array, critic.network.apply(params, inputs)) * weights, axis=-1)
+    return jnp.sum(apply(critic.network, params, inputs) * weights, axis=-1)
 
 
 def effective(critic: Critic, state: CriticState) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from imitax import fused_ppo
 from imitax.actor_critic import Actor, Weights
 from imitax.advantages import Spread, advantages, centred, rescaled
 from imitax.config import SpecError, config, setting
@@ -281,6 +282,10 @@ def _epochs(key, actor, settings, player, data: Batch, rate) -> Player:
     keys = jax.random.split(key, settings.epochs)
     order = jax.vmap(lambda one: shuffled(one, size))(keys)
     order = order.reshape(settings.epochs * per_epoch, settings.batch_size)
+    if fused_ppo.fits(actor, settings, data.inputs):
+        rows = jax.tree.map(lambda x: x[order], data)
+        learned = fused_ppo.descend(actor, settings, player.weights, player.moments, rows, rate)
+        return player._replace(weights=learned[0], moments=learned[1])
     optimiser = _optimiser(settings)
 
     def descend(carry, index):

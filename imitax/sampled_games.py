@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from imitax import actor_critic, adversarial, airl_reward, critics, ppo
+from imitax import actor_critic, adversarial, airl_reward, critics, fused_critic, ppo
 from imitax.adversarial import GameSettings, RewardPlayer
 from imitax.config import SpecError, check_ranges, config, setting
 from imitax.critics import CriticSettings
@@ -210,7 +210,12 @@ def network_player(
 
         if is_constant:
             return state
-        return jax.lax.scan(one, state, jax.random.split(key, settings.discriminator_steps))[0]
+        keys = jax.random.split(key, settings.discriminator_steps)
+        if fused_critic.fits(critic, settings, expert):
+            draw_keys = jax.vmap(jax.random.split)(keys)[:, 0]
+            pairs = jax.vmap(lambda key: draw_pairs(key, settings, expert, seen))(draw_keys)
+            return fused_critic.descend(critic, settings, state, *pairs)
+        return jax.lax.scan(one, state, keys)[0]
 
     def reward(state, actor, pairs):
         output = critics.output(critic, state, pairs)

@@ -11,7 +11,7 @@ DAGGER = (
 GAIL = (
     "gail:num_envs=8,rollout=128,batch_size=64,epochs=5,learning_rate=4e-4,discount=0.95,"
     "trace_decay=0.95,entropy=0,discriminator_hidden=32x32,discriminator_rate=1e-3,"
-    "discriminator_steps=4,discriminator_batch=512,penalty=0,rounds={n}"
+    "discriminator_steps=4,discriminator_batch=512,slope=free,rounds={n}"
 )
 
 
