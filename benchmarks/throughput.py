@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="tiny workloads: does it work?")
     parser.add_argument("--no-memory", action="store_true", help="leave bytes per seed out")
     parser.add_argument("--no-score", action="store_true", help="leave time to a score out")
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="compile all programs beforehand, side by side, where a machine's time is dear",
+    )
     parser.add_argument("--render", type=Path, metavar="DIR", help="only figures and table")
     return parser
 
@@ -106,17 +112,49 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     machine = _machine()
     found = record.new(machine, _settings(args))
     names = [name for wanted in args.algorithms for name in OF_ALGORITHM.get(wanted, (wanted,))]
-    for name in dict.fromkeys(names):
-        for devices, seeds in series_of(args, machine, name):
-            print(f"{name}: {devices} devices, {' '.join(map(str, seeds))} seeds", flush=True)
-            found["points"] += _points(args, machine, name, devices, seeds)
+    names = list(dict.fromkeys(names))
+    with tempfile.TemporaryDirectory() as folder:
+        caching = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+        if args.prepare:
+            caching = _cache(folder)
+            started = time.perf_counter()
+            _prepare(args, machine, names, caching)
+            found["prepare_seconds"] = time.perf_counter() - started
+        for name in names:
+            for devices, seeds in series_of(args, machine, name):
+                print(f"{name}: {devices} devices, {' '.join(map(str, seeds))} seeds", flush=True)
+                found["points"] += _points(args, machine, name, devices, seeds, caching)
+                record.save(args.out, found)
+            if not args.no_memory:
+                found["memory"].append(_memory(args, name))
+            if name in TARGETS and not args.no_score:
+                found["time_to_score"] += _time_to_score(args, machine, name)
             record.save(args.out, found)
-        if not args.no_memory:
-            found["memory"].append(_memory(args, name))
-        if name in TARGETS and not args.no_score:
-            found["time_to_score"] += _time_to_score(args, machine, name)
-        record.save(args.out, found)
     return found
+
+
+def _prepare(args, machine, names: list[str], caching: dict[str, str]) -> None:
+    """Compile every program into a cache, all processes at once; what fails, fails again later."""
+    todo = [(name, *one) for name in names for one in series_of(args, machine, name)]
+
+    def compile_one(name: str, devices: int, seeds: list[int]) -> None:
+        request = _request(args, name, devices, seeds) | {"prepare": True}
+        # Several processes share an accelerator's memory.
+        environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | caching
+        _child("points", request, environment | _devices(machine, devices))
+
+    with ThreadPoolExecutor(len(todo)) as threads:
+        list(threads.map(lambda one: compile_one(*one), todo))
+
+
+def _cache(folder: str) -> dict[str, str]:
+    """What makes JAX keep every compiled program in a folder."""
+    return {
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
+        "JAX_COMPILATION_CACHE_DIR": folder,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 
 def series_of(args, machine: dict[str, Any], name: str) -> list[tuple[int, list[int]]]:
@@ -135,8 +173,8 @@ def series_of(args, machine: dict[str, Any], name: str) -> list[tuple[int, list[
     return found + [(count, [args.device_seeds]) for count in others]
 
 
-def _points(args, machine, name: str, devices: int, seeds: list[int]) -> list[dict[str, Any]]:
-    request = {
+def _request(args, name: str, devices: int, seeds: list[int]) -> dict[str, Any]:
+    return {
         "workload": name,
         "seeds": seeds,
         "devices": devices,
@@ -146,8 +184,11 @@ def _points(args, machine, name: str, devices: int, seeds: list[int]) -> list[di
         "block": args.block,
         "quick": args.quick,
     }
-    environment = {"JAX_ENABLE_COMPILATION_CACHE": "false"} | _devices(machine, devices)
-    points, status = _child("points", request, environment)
+
+
+def _points(args, machine, name: str, devices: int, seeds: list[int], caching: dict[str, str]):
+    environment = caching | _devices(machine, devices)
+    points, status = _child("points", _request(args, name, devices, seeds), environment)
     for point in points:
         if machine["platform"] == "cpu" and devices > machine["cores"]:
             point["note"] = f"{devices} devices share {machine['cores']} cores"
@@ -168,12 +209,8 @@ def _time_to_score(args, machine: dict[str, Any], name: str) -> list[dict[str, A
     request["target"] = TARGETS[name]
     count = machine["cores"] if machine["platform"] == "cpu" else machine["num_devices"]
     found = []
-    with tempfile.TemporaryDirectory() as cache:
-        environment = _devices(machine, count) | {
-            "JAX_ENABLE_COMPILATION_CACHE": "true",
-            "JAX_COMPILATION_CACHE_DIR": cache,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
+    with tempfile.TemporaryDirectory() as folder:
+        environment = _devices(machine, count) | _cache(folder)
         for state in ("cold", "warm"):
             started = {"started": time.time()}
             result, status = _child("score", request | started, environment)
@@ -213,7 +250,7 @@ def _last_line(text: str) -> str:
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     names = ("algorithms", "seeds", "devices", "device_seeds", "repeats", "budget", "chunk")
-    return {name: getattr(args, name) for name in (*names, "block", "quick")}
+    return {name: getattr(args, name) for name in (*names, "block", "quick", "prepare")}
 
 
 if __name__ == "__main__":

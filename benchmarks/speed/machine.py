@@ -9,16 +9,25 @@ from typing import Any
 
 import jax
 
+from imitax import fused
 from imitax.bench.manifest import PACKAGES, checkout_of, timestamp
 from imitax.bench.program import compiler_options
 
-FLAGS = ("XLA_FLAGS", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_MEM_FRACTION", "OMP_NUM_THREADS")
+FLAGS = (
+    "XLA_FLAGS",
+    "JAX_PLATFORMS",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION",
+    "OMP_NUM_THREADS",
+    "IMITAX_FUSED",
+)
 
 
 def describe() -> dict[str, Any]:
     """Hardware, versions, flags, commit and date, as JSON holds them."""
     devices = jax.devices()
     commit, dirty = checkout_of(Path(__file__).parent)
+    if commit is None:  # a copy without git
+        commit = os.environ.get("IMITAX_COMMIT")
     return {
         "platform": devices[0].platform,
         "device_kind": devices[0].device_kind,
@@ -32,6 +41,7 @@ def describe() -> dict[str, Any]:
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "flags": {name: os.environ[name] for name in FLAGS if name in os.environ},
         "compiler_options": compiler_options(),
+        "fused_kernels": fused.available(),
         "commit": commit,
         "dirty": dirty,
         "date": timestamp(),

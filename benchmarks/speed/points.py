@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -54,6 +55,22 @@ def series(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         point = _measure(request, workload, loaded, seeds, measure_reference)
         last = (seeds, point["median_seconds"])
         yield point
+
+
+def prepare(request: dict[str, Any]) -> None:
+    """Compile the programs of a series side by side, for JAX's cache.
+
+    Args:
+        request: of `series`.
+    """
+    workload = workloads.find(request["workload"], quick=request["quick"])
+    if len(jax.devices()) < request["devices"]:
+        return
+    mesh = seed_mesh(request["devices"])
+    with ThreadPoolExecutor() as threads:
+        list(
+            threads.map(lambda seeds: _load(request, workload, mesh, seeds, None), request["seeds"])
+        )
 
 
 def _not_run(request: dict[str, Any], seeds: int, reason: str) -> dict[str, Any]:
@@ -184,8 +201,12 @@ def _fractions(rates: dict[str, float], reached: dict[str, float]) -> dict[str, 
 
 
 def main() -> None:
-    """Print the points of the request in the first argument."""
-    for point in series(json.loads(sys.argv[1])):
+    """Print the points of the request in the first argument, or only compile for them."""
+    request = json.loads(sys.argv[1])
+    if request.get("prepare"):
+        prepare(request)
+        return
+    for point in series(request):
         print(MARK + json.dumps(point), flush=True)
 
 

@@ -27,6 +27,11 @@ def _machine(found: dict[str, Any]) -> list[str]:
         f"Medians of up to {settings['repeats']} runs, quartiles in brackets. Written by "
         "`benchmarks/throughput.py`."
     ]
+    if settings.get("prepare"):
+        lines.append(
+            "All programs were compiled beforehand, side by side, into a cache, in "
+            f"{found['prepare_seconds']:.0f} s; `compile s` is what reading them took."
+        )
     if settings["quick"]:
         lines.append("**A quick run of tiny workloads: these figures mean nothing.**")
     return [*lines, found["counted"][0].upper() + found["counted"][1:] + "."]
