@@ -26,8 +26,8 @@ def describe() -> dict[str, Any]:
     """Hardware, versions, flags, commit and date, as JSON holds them."""
     devices = jax.devices()
     commit, dirty = checkout_of(Path(__file__).parent)
-    if commit is None:  # a copy without git
-        commit = os.environ.get("IMITAX_COMMIT")
+    if "IMITAX_COMMIT" in os.environ:  # a copy of a checkout, whose own git knows less
+        commit, dirty = os.environ["IMITAX_COMMIT"], None
     return {
         "platform": devices[0].platform,
         "device_kind": devices[0].device_kind,

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from imitax import fused
 from imitax.bench.plan import Plan, Share, all_chunks
 from imitax.keys import ROOT
 
@@ -114,6 +115,7 @@ def new_manifest(plan: Plan) -> dict[str, Any]:
     commit, dirty = checkout_of(Path(__file__).parent)
     x64 = bool(jax.config.read("jax_enable_x64"))
     number = "float64" if x64 else "float32"
+    kernels = "; in fused kernels TF32" if fused.available() else ""
     versions = {name: _version(name) for name in PACKAGES}
     return {
         "settings": settings_of(plan),
@@ -123,7 +125,7 @@ def new_manifest(plan: Plan) -> dict[str, Any]:
         "commit": commit,
         "dirty": dirty,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "precision": f"{number}, matrix products at highest precision",
+        "precision": f"{number}, matrix products at highest precision{kernels}",
         "prng": f"threefry2x32, root {ROOT}",
         "x64": x64,
         "chunk_size": plan.sweep.chunk_size,
