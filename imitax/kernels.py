@@ -23,6 +23,8 @@ WARPS = 4
 """Of 32 threads, in a program of many rows."""
 FEW_WARPS = 2
 """In a program of few rows."""
+PASSING = "evict_first"
+"""Cache policy of moments, which a step needs once: weights and slope are needed more often."""
 
 
 class Tools(NamedTuple):
@@ -137,13 +139,14 @@ def _adam(recipe: Recipe, state, cut, first_factor, second_factor) -> None:
 
     def chunk(index, nothing):
         place = pl.ds(index * CHUNK, CHUNK)
-        weight, first, second, slope = (ref[place] for ref in state)
-        slope = slope * cut
+        weight, slope = state[0][place], state[3][place] * cut
+        first, second = (triton.load(ref.at[place], eviction_policy=PASSING) for ref in state[1:3])
         first = DECAYS[0] * first + (1.0 - DECAYS[0]) * slope
         second = DECAYS[1] * second + (1.0 - DECAYS[1]) * (slope * slope)
         move = first_factor * first / (jnp.sqrt(second_factor * second) + recipe.eps)
-        for ref, new in zip(state, (weight - move, first, second), strict=False):
-            ref[place] = new
+        state[0][place] = weight - move
+        triton.store(state[1].at[place], first, eviction_policy=PASSING)
+        triton.store(state[2].at[place], second, eviction_policy=PASSING)
         return nothing
 
     lax.fori_loop(0, state[0].shape[0] // CHUNK, chunk, 0)
