@@ -30,8 +30,8 @@ SEEDS = (1, 8, 64, 256, 1024, 4096, 16384)
 DEVICES = (1, 2, 4, 8)
 TARGETS = {"bc": 475.0, "dagger": 475.0, "gail": 475.0}
 """Mean returns on CartPole-v1, of at most 500."""
-GPU_SEEDS = 2048
-"""Also measured for GAIL and the plain PPO where there is an accelerator."""
+GPU_SEEDS = {"bc-training": 1000, "gail": 2048, "plain-ppo": 2048}
+"""Also measured where there is an accelerator."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -162,8 +162,8 @@ def series_of(args, machine: dict[str, Any], name: str) -> list[tuple[int, list[
     there = machine["cores"] if machine["platform"] == "cpu" else machine["num_devices"]
     fitting = [count for count in args.devices if count <= there] or [min(args.devices)]
     seeds = set(args.seeds)
-    if machine["platform"] != "cpu" and name in OF_ALGORITHM["gail"] and not args.quick:
-        seeds.add(GPU_SEEDS)
+    if machine["platform"] != "cpu" and name in GPU_SEEDS and not args.quick:
+        seeds.add(GPU_SEEDS[name])
     whole = max(fitting)
     found = [(whole, sorted(seeds))]
     others = [count for count in sorted(set(args.devices)) if count != whole]
