@@ -40,7 +40,8 @@ def _machine(found: dict[str, Any]) -> list[str]:
 def _points(points: list[dict[str, Any]]) -> str:
     header = (
         "workload", "devices", "seeds", "seeds/s", "s", "gradient samples/s", "own env steps/s",
-        "GFLOP/s", "of product", "GB/s", "of copy", "lower s", "compile s", "found",
+        "GFLOP/s", "of product", "of default product", "GB/s", "of copy",
+        "lower s", "compile s", "found",
     )  # fmt: skip
     return table(header, [_row(point) for point in points if point["status"] == "ok"])
 
@@ -59,6 +60,7 @@ def _row(point: dict[str, Any]) -> tuple[str, ...]:
         number(rates.get("environment_steps")),
         number(flops and flops / 1e9),
         percent(fractions.get("of_product_highest")),
+        percent(fractions.get("of_product_default")),
         number(moved and moved / 1e9),
         percent(fractions.get("of_copy")),
         number(point["lower_seconds"]),
