@@ -16,6 +16,7 @@ import optax
 from imitax import actor_critic, critics
 from imitax.actor_critic import Actor, Net
 from imitax.adversarial import RewardPlayer
+from imitax.blocks import gradient
 from imitax.critics import Critic
 from imitax.pairs import Pairs, draw_pairs, expert_pairs
 
@@ -52,9 +53,8 @@ def shaped_player(env: Any, settings: Any) -> RewardPlayer:
             drawn = draw_pairs(draw_key, settings, expert, seen)
             real, fake = (_scored(actor, weights, pairs) for pairs in drawn)
             mix = jax.random.uniform(mix_key, (len(real.inputs),))
-            slope = jax.grad(lambda nets: loss(critic, potential, settings, nets, real, fake, mix))(
-                state[:2]
-            )
+            summands = losses(critic, potential, settings)
+            slope = gradient(summands, state[:2], (real, fake, mix))
             move, moments = optax.scale_by_adam().update(slope, state.moments)
             rate = settings.discriminator_rate
             nets = jax.tree.map(lambda x, y: x - rate * y, state[:2], move)
@@ -98,10 +98,15 @@ def logit(critic: Critic, potential: Net, discount, nets, pairs: Pairs) -> jax.A
     return reward + jnp.where(pairs.absorbed > 0, 0.0, shaping - pairs.log_prob)
 
 
-def loss(critic, potential, settings, nets, real: Pairs, fake: Pairs, mix) -> jax.Array:
-    """Cross-entropy of the logit, and the gradient penalty on g."""
-    outputs = [logit(critic, potential, settings.discount, nets, one) for one in (real, fake)]
-    real_points, fake_points = critics.points(critic, real), critics.points(critic, fake)
-    norms = critics.slopes(critic, nets[0], real_points, fake_points, mix)
-    penalty = settings.penalty * jnp.mean((norms - settings.penalty_target) ** 2)
-    return critics.contrast(critic, settings, outputs[0], outputs[1]) + penalty
+def losses(critic: Critic, potential: Net, settings: Any):
+    """Cross-entropy of the logit, and the gradient penalty on g; as in `imitax.critics`."""
+
+    def apart(nets, real, fake, mix):
+        del mix
+        outputs = (logit(critic, potential, settings.discount, nets, one) for one in (real, fake))
+        return critics.contrast(critic, settings, *outputs)
+
+    def steep(nets, real, fake, mix):
+        return critics.penalty(critic, settings, nets[0], real, fake, mix)
+
+    return apart, steep

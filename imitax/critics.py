@@ -16,6 +16,7 @@ al. 2017, here as DAC has it). Rewards of the policy from f:
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +25,7 @@ import optax
 
 from imitax import spectral
 from imitax.actor_critic import Actor, Net, apply
+from imitax.blocks import gradient
 from imitax.config import config, setting
 from imitax.network_settings import among
 from imitax.pairs import Pairs
@@ -165,28 +167,48 @@ def step(
         expert: B pairs of the demonstrations.
         learner: B pairs of the policy.
     """
-    gradient = jax.grad(loss, argnums=3, has_aux=True)
-    slope, vectors = gradient(key, critic, settings, state.params, state.vectors, expert, learner)
+    mix = jax.random.uniform(key, (len(expert.action),))
+    summands = losses(critic, settings, state.vectors)
+    slope = gradient(summands, state.params, (expert, learner, mix))
+    vectors = effective(critic, state)[1]
     move, moments = optax.scale_by_adam().update(slope, state.moments)
     rate = settings.discriminator_rate
     params = jax.tree.map(lambda x, y: x - rate * y, state.params, move)
     return CriticState(params, moments, vectors)
 
 
-def loss(key, critic: Critic, settings, params, vectors, expert: Pairs, learner: Pairs):
-    """What `step` descends, and the vectors of the power method."""
-    used, vectors = effective(critic, CriticState(params, None, vectors))
-    real, fake = points(critic, expert), points(critic, learner)
-    real_out, fake_out = (evaluate(critic, used, *one) for one in (real, fake))
-    total = contrast(critic, settings, real_out, fake_out)
-    if critic.loss == "likelihood":
-        total += settings.l2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
-    if settings.slope == "free":
-        return total, vectors
-    mix = jax.random.uniform(key, (len(real_out),))
-    norms = slopes(critic, used, real, fake, mix)
-    penalty = settings.penalty * jnp.mean((norms - settings.penalty_target) ** 2)
-    return total + penalty, vectors
+def losses(critic: Critic, settings: Any, vectors: Any) -> tuple[Callable[..., jax.Array], ...]:
+    """Summands of what `step` descends; each a mean over pairs.
+
+    Args:
+        critic: static.
+        settings: as in `step`.
+        vectors: of the power method.
+
+    Returns:
+        Functions of weights, the expert's and the learner's pairs, and shares [B] as in `slopes`.
+    """
+
+    def apart(params, expert, learner, mix):
+        del mix
+        used, _ = effective(critic, CriticState(params, None, vectors))
+        outputs = (evaluate(critic, used, *points(critic, one)) for one in (expert, learner))
+        total = contrast(critic, settings, *outputs)
+        if critic.loss == "likelihood":
+            total += settings.l2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+        return total
+
+    def steep(params, expert, learner, mix):
+        used, _ = effective(critic, CriticState(params, None, vectors))
+        return penalty(critic, settings, used, expert, learner, mix)
+
+    return (apart,) if settings.slope == "free" else (apart, steep)
+
+
+def penalty(critic: Critic, settings: Any, params: Any, expert: Pairs, learner: Pairs, mix):
+    """The gradient penalty, a scalar; arguments as in `slopes`, but for the pairs themselves."""
+    norms = slopes(critic, params, points(critic, expert), points(critic, learner), mix)
+    return settings.penalty * jnp.mean((norms - settings.penalty_target) ** 2)
 
 
 def contrast(critic: Critic, settings: Any, real: jax.Array, fake: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ from game_oracles import airl_logit, categorical, cross_entropy, forward, gradie
 from probes import Probe, clone_problem, layers
 
 import imitax
-from imitax import airl_reward, critics
+from imitax import airl_reward, blocks, critics
 from imitax.actor_critic import actor
 from imitax.config import SpecError
 from imitax.pairs import Expert, Pairs, Seen
@@ -126,7 +126,11 @@ def test_loss():
     potential = airl_reward.Net(chosen.discriminator_hidden, 1)
     with jax.enable_x64(True):
         weights = jax.tree.map(jnp.float64, state[:2])
-        found = airl_reward.loss(critic, potential, own, weights, real, fake, jnp.asarray(mix))
+        rows = (real, fake, jnp.asarray(mix))
+        summands = airl_reward.losses(critic, potential, own)
+        found = sum(one(weights, *rows) for one in summands)
+        slope = blocks.gradient(summands, weights, rows, most=6)
+        whole = jax.grad(lambda nets: sum(one(nets, *rows) for one in summands))(weights)
     logits = [logit_by_hand(state, one, 0.9) for one in (real, fake)]
     rows = [parts_by_hand(state, one)[0] for one in (real, fake)]
     penalty = gradient_penalty(
@@ -134,6 +138,8 @@ def test_loss():
     )
     wanted = cross_entropy(*logits, own.entropy_bonus) + own.penalty * penalty
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    for one, other in zip(*map(jax.tree.leaves, (slope, whole)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
 # --- the player --------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from game_oracles import (
 from gymnax.environments import spaces
 from probes import layers
 
-from imitax import critics
+from imitax import blocks, critics
 from imitax import spectral as library
 from imitax.actor_critic import Net, actor
 from imitax.critics import CriticSettings
@@ -149,6 +149,12 @@ def contrast_by_hand(loss, chosen, real, fake, params):
     return total
 
 
+def loss_of(critic, chosen, vectors):
+    """The sum that a step descends, as a function of weights and all pairs."""
+    summands = critics.losses(critic, chosen, vectors)
+    return lambda *args: sum(one(*args) for one in summands)
+
+
 @pytest.mark.parametrize(
     ("loss", "changes"),
     [
@@ -170,8 +176,9 @@ def test_losses(kind, loss, changes):
         if chosen.spectral:
             params = [(spectral(kernel)[0], bias) for kernel, bias in params]
             vectors = power_method(state.params, vectors, 2000)
-        found, _ = critics.loss(key, critic, chosen, state.params, vectors, real, fake)
-        mix = np.asarray(jax.random.uniform(key, (20,)))
+        mix = jax.random.uniform(key, (20,))
+        found = loss_of(critic, chosen, vectors)(state.params, real, fake, mix)
+        mix = np.asarray(mix)
     rows = [rows_by_hand(own, chosen, one, True) for one in (real, fake)]
 
     def output(x):
@@ -212,7 +219,8 @@ def test_a_step_descends_the_loss_by_adam():
     key = jax.random.key(5)
 
     def loss(params):
-        return critics.loss(key, critic, chosen, params, None, real, fake)[0]
+        mix = jax.random.uniform(key, (20,))
+        return loss_of(critic, chosen, None)(params, real, fake, mix)
 
     gradient = jax.grad(loss)(state.params)
     after = critics.step(key, critic, chosen, state, real, fake)
@@ -222,6 +230,40 @@ def test_a_step_descends_the_loss_by_adam():
         moved = np.where(np.isnan(sign), np.nan, (new - old) / 1e-3)
         np.testing.assert_allclose(moved, -sign, atol=2e-3)
     assert loss(after.params) < loss(state.params)
+
+
+@pytest.mark.parametrize(
+    ("loss", "changes"),
+    [
+        ("jensen-shannon", {"entropy_bonus": 0.3, "spectral": True}),
+        ("jensen-shannon", {"slope": "free"}),
+        ("wasserstein", {}),
+        ("likelihood", {"spectral": True}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["discrete", "image"])
+def test_a_gradient_in_blocks_is_that_of_all_pairs(kind, loss, changes):
+    own, chosen = ACTORS[kind], settings(**changes)
+    with jax.enable_x64(True):
+        critic, state, real, fake = started(own, chosen, loss, absorbing=kind != "image")
+        rows = (real, fake, jax.random.uniform(jax.random.key(8), (20,)))
+        whole = jax.grad(loss_of(critic, chosen, state.vectors))
+        wanted = jax.jit(whole)(state.params, *rows)
+        summands = critics.losses(critic, chosen, state.vectors)
+        found = jax.jit(lambda *args: blocks.gradient(summands, *args, most=5))(state.params, rows)
+    for one, other in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(wanted)) > 0.1
+
+
+def test_a_step_of_many_pairs_keeps_the_vectors_of_the_power_method():
+    chosen = settings(spectral=True)
+    critic, state, *_ = started(ACTORS["discrete"], chosen, "jensen-shannon")
+    real, fake = (pairs_of(ACTORS["discrete"], seed, 2 * blocks.ROWS) for seed in (1, 2))
+    after = critics.step(jax.random.key(9), critic, chosen, state, real, fake)
+    wanted = library.normalise(state.params, state.vectors)[1]
+    for one, other in zip(*map(jax.tree.leaves, (after.vectors, wanted)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_the_best_discriminator_knows_both_densities():

@@ -1,0 +1,52 @@
+"""Gradients of means over rows, a block of rows at a time: what a network keeps is small."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+ROWS = 128
+"""Most rows of a block."""
+
+
+def block_size(total: int, most: int = ROWS) -> int:
+    """The largest divisor of `total` from `most` down to half of it; without one, `total`.
+
+    Smaller blocks would cost more time than they save memory.
+    """
+    sizes = range(min(most, total), most // 2, -1)
+    return next((size for size in sizes if total % size == 0), total)
+
+
+def gradient(
+    losses: Sequence[Callable[..., jax.Array]], params: Any, rows: Any, most: int = ROWS
+) -> Any:
+    """Gradient of a sum of losses, one loss and one block of rows after the other.
+
+    Equal to the gradient over all rows at once, up to rounding.
+
+    Args:
+        losses: each takes params and the trees of `rows`, and is a mean over rows; a summand that
+            does not depend on the rows may be part of it.
+        params: where the gradient is taken.
+        rows: trees of arrays [B, ...].
+        most: rows in a block, see `block_size`; static.
+    """
+    total = len(jax.tree.leaves(rows)[0])
+    size = block_size(total, most)
+    blocks = jax.tree.map(lambda x: x.reshape(total // size, size, *x.shape[1:]), rows)
+    sums = jax.tree.map(jnp.zeros_like, params)
+    # Each loop starts from the sums of the one before, so that they never run side by side.
+    for loss in losses:
+        sums = _add(loss, params, blocks, sums)
+    return jax.tree.map(lambda x: x * (size / total), sums)
+
+
+def _add(loss: Callable[..., jax.Array], params: Any, blocks: Any, sums: Any) -> Any:
+    """The gradients of a loss in each block, added to `sums`."""
+
+    def add(sums, block):
+        return jax.tree.map(jnp.add, sums, jax.grad(loss)(params, *block)), None
+
+    return jax.lax.scan(add, sums, blocks)[0]
