@@ -10,6 +10,7 @@ are imported when something is first drawn.
 
 import argparse
 import contextlib
+import gc
 import importlib.util
 import json
 import os
@@ -34,7 +35,7 @@ def main() -> int:
     try:
         if sys.argv[1:2] and sys.argv[1] in SWEEPS:
             prepare(sys.argv[1:])
-        import_gymnax()
+        import_all()
         from imitax.bench import cli
 
         status = cli.main()
@@ -59,10 +60,19 @@ def prepare(argv: Sequence[str]) -> None:
         _join(known)
 
 
-def import_gymnax() -> None:
-    """Import gymnax without what it draws with."""
-    with deferred(DRAWING):
-        importlib.import_module("gymnax")
+def import_all() -> None:
+    """Import what every command needs, and gymnax without what it draws with.
+
+    Modules stay, so the garbage collector need not look at them, neither now nor later.
+    """
+    gc.disable()
+    try:
+        with deferred(DRAWING):
+            importlib.import_module("gymnax")
+        importlib.import_module("imitax.bench.commands")
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class _Deferred(types.ModuleType):

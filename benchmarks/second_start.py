@@ -132,7 +132,7 @@ def child() -> int:
     import imitax_cli
 
     imitax_cli.prepare(sys.argv[1:])
-    imitax_cli.import_gymnax()
+    imitax_cli.import_all()
     from imitax.bench.program import Program
 
     dispatch = Program.__call__

@@ -6,9 +6,11 @@ an argument, so that nothing is ever traced again. Where a device computes its s
 `lax.map` over the blocks stands between `shard_map` and `vmap`.
 """
 
+import contextlib
+import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -189,7 +191,7 @@ class Program:
         self.num_compilations = 0
         """Traces of the experiment, counted in the traced function itself."""
         started = time.perf_counter()
-        with _TRACING:
+        with _TRACING, _no_collection():
             lowered = self._lower(setup, config, mesh)
         with cache.counting() as self.cache:
             self.compiled = lowered.compile(compiler_options=compiler_options())
@@ -224,6 +226,21 @@ class Program:
         offsets = np.minimum(np.arange(self.width), num_seeds - 1)
         seeds = (first_seed + offsets).astype(np.int32)
         return self.compiled(seeds, np.int32(horizon), np.int32(num_demos), as_arguments(config))
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """No cyclic garbage is looked for within the block.
+
+    Tracing allocates so many objects, nearly all to stay, that collections take a good part of it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def sharded(function: Callable, mesh: Mesh, block: int) -> Any:
