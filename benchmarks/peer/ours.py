@@ -24,7 +24,7 @@ from benchmarks.peer import grid, ours_irl, workload
 from imitax import actor_critic, ppo, rollout
 from imitax.algorithm import blank_metrics
 from imitax.bench.program import AXIS, compiler_options, seed_mesh
-from imitax.distributions import Categorical
+from imitax.distributions import Certain, certain
 from imitax.keys import seed_keys
 from imitax.normalisation import Normaliser
 from imitax.policies import mode_of
@@ -83,10 +83,10 @@ class Job(NamedTuple):
     """A seed's score, from what `one` returned."""
 
 
-def push_right(params: jax.Array, obs: jax.Array, time: jax.Array) -> Categorical:
+def push_right(params: jax.Array, obs: jax.Array, time: jax.Array) -> Certain:
     """`apply` of the linear controller of CartPole."""
     del time
-    return Categorical(jax.nn.one_hot((jnp.dot(obs, params) > 0).astype(jnp.int32), 2))
+    return certain((jnp.dot(obs, params) > 0).astype(jnp.int32), 2)
 
 
 def cartpole(
