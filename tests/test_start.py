@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from imitax.bench import program
 
 REPORTS_ONLY = {"seaborn", "pandas", "scipy", "matplotlib.pyplot", "matplotlib.figure"}
@@ -85,12 +87,25 @@ def test_garbage_is_collected_again_after_the_imports():
     assert run(code) == "True\n"
 
 
-def test_tracing_leaves_the_collector_as_it_was():
-    for before in (True, False):
-        (gc.enable if before else gc.disable)()
-        try:
-            with program._no_collection():
-                assert not gc.isenabled()
-            assert gc.isenabled() == before
-        finally:
-            gc.enable()
+class Jitted:
+    def __init__(self, outcome):
+        self.outcome = outcome
+
+    def lower(self, *arguments):
+        assert not gc.isenabled()
+        if self.outcome is None:
+            raise ValueError("no program")
+        return self.outcome, arguments
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_tracing_leaves_the_collector_as_it_was(before):
+    (gc.enable if before else gc.disable)()
+    try:
+        assert program.lower(Jitted("done"), 1, 2) == ("done", (1, 2))
+        assert gc.isenabled() == before
+        with pytest.raises(ValueError, match="no program"):
+            program.lower(Jitted(None))
+        assert gc.isenabled() == before
+    finally:
+        gc.enable()

@@ -23,7 +23,7 @@ import imitax
 from benchmarks.peer import grid, ours_irl, workload
 from imitax import actor_critic, ppo, rollout
 from imitax.algorithm import blank_metrics
-from imitax.bench.program import AXIS, compiler_options, seed_mesh
+from imitax.bench.program import AXIS, compiler_options, lower, seed_mesh
 from imitax.distributions import Certain, certain
 from imitax.keys import seed_keys
 from imitax.normalisation import Normaliser
@@ -234,7 +234,7 @@ def compiled(job: Job, num_seeds: int) -> tuple[Callable, int]:
         check_vma=False,
     )
     seeds = jax.ShapeDtypeStruct((width,), jnp.int32)
-    lowered = jax.jit(mapped).lower(seeds, job.given)
+    lowered = lower(jax.jit(mapped), seeds, job.given)
     return lowered.compile(compiler_options=compiler_options()), width
 
 

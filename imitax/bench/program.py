@@ -6,11 +6,10 @@ an argument, so that nothing is ever traced again. Where a device computes its s
 `lax.map` over the blocks stands between `shard_map` and `vmap`.
 """
 
-import contextlib
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -191,7 +190,7 @@ class Program:
         self.num_compilations = 0
         """Traces of the experiment, counted in the traced function itself."""
         started = time.perf_counter()
-        with _TRACING, _no_collection():
+        with _TRACING:
             lowered = self._lower(setup, config, mesh)
         with cache.counting() as self.cache:
             self.compiled = lowered.compile(compiler_options=compiler_options())
@@ -205,7 +204,7 @@ class Program:
         jitted = sharded(counted, mesh, self.block)
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         seeds = jax.ShapeDtypeStruct((self.width,), jnp.int32)
-        return jitted.lower(seeds, scalar, scalar, as_arguments(config))
+        return lower(jitted, seeds, scalar, scalar, as_arguments(config))
 
     @property
     def bytes_per_device(self) -> int | None:
@@ -228,16 +227,15 @@ class Program:
         return self.compiled(seeds, np.int32(horizon), np.int32(num_demos), as_arguments(config))
 
 
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """No cyclic garbage is looked for within the block.
+def lower(jitted: Any, *arguments: Any) -> jax.stages.Lowered:
+    """`jitted.lower(*arguments)`, meanwhile without Python's search for cyclic garbage.
 
-    Tracing allocates so many objects, nearly all to stay, that collections take a good part of it.
+    Tracing allocates so many objects, nearly all to stay, that the search takes a good part of it.
     """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
+        return jitted.lower(*arguments)
     finally:
         if was_enabled:
             gc.enable()
