@@ -4,13 +4,19 @@ Importing `imitax` imports gymnax, which starts JAX; so what must be settled bef
 CPU device for each core, which is the fast way to use the cores, the persistent compilation cache,
 and the other processes of a run) is settled here, by a module that imports the standard library
 only. Everything is left as it is where the user's environment variables say something else.
+gymnax also brings the libraries that it draws with, which no command needs before its report: they
+are imported when something is first drawn.
 """
 
 import argparse
+import contextlib
+import gc
+import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
+import types
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +26,16 @@ INTERRUPTED = 130
 SWEEPS = ("sweep", "run")
 """The commands that use every device."""
 
+DRAWING = ("matplotlib.pyplot", "seaborn")
+"""Modules that gymnax imports and uses in its `render` only."""
+
 
 def main() -> int:
     """Run the command line of this process; see `imitax.bench.cli.main` for the exit status."""
     try:
         if sys.argv[1:2] and sys.argv[1] in SWEEPS:
-            _prepare(sys.argv[1:])
+            prepare(sys.argv[1:])
+        import_all()
         from imitax.bench import cli
 
         status = cli.main()
@@ -39,7 +49,8 @@ def main() -> int:
     return status
 
 
-def _prepare(argv: Sequence[str]) -> None:
+def prepare(argv: Sequence[str]) -> None:
+    """Settle what a command line asks of JAX; nothing may have imported JAX yet."""
     try:
         known = _known(argv)
     except ValueError:
@@ -47,6 +58,74 @@ def _prepare(argv: Sequence[str]) -> None:
     os.environ.update(variables(known, os.environ))
     if known.distributed and not (known.shard or known.executor):
         _join(known)
+
+
+def import_all() -> None:
+    """Import what every command needs, and gymnax without what it draws with.
+
+    Modules stay, so the garbage collector need not look at them, neither now nor later.
+    """
+    gc.disable()
+    try:
+        with deferred(DRAWING):
+            importlib.import_module("gymnax")
+        importlib.import_module("imitax.bench.commands")
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+class _Deferred(types.ModuleType):
+    """Stands for a module, which is imported when something is first read from it."""
+
+    def __getattr__(self, name: str) -> Any:
+        _withdraw(self)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def deferred(names: Sequence[str]) -> Iterator[None]:
+    """Importing one of these modules within the block gives a stand-in; after it, the module.
+
+    Stand-ins stay where they were bound, and behave as the module. One that is needed within the
+    block is imported there.
+
+    Args:
+        names: of modules; those that are imported already, or not installed, are left alone.
+    """
+    placed = [_place(name) for name in names if name not in sys.modules and _installed(name)]
+    try:
+        yield
+    finally:
+        for module in placed:
+            _withdraw(module)
+
+
+def _installed(name: str) -> bool:
+    """Whether there is such a module; imports the packages around it."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
+
+
+def _place(name: str) -> _Deferred:
+    module = _Deferred(name)
+    package, _, last = name.rpartition(".")
+    if package:
+        setattr(sys.modules[package], last, module)
+    sys.modules[name] = module
+    return module
+
+
+def _withdraw(module: _Deferred) -> None:
+    name = module.__name__
+    package, _, last = name.rpartition(".")
+    if sys.modules.get(name) is not module:
+        return
+    del sys.modules[name]
+    if package and getattr(sys.modules[package], last, None) is module:
+        delattr(sys.modules[package], last)
 
 
 def _known(argv: Sequence[str]) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from gymnax.environments import spaces
 
 from imitax import fused
-from imitax.distributions import Categorical, Distribution, Normal, Point
+from imitax.distributions import Categorical, Distribution, Normal, Point, certain
 from imitax.networks import CONV_CHANNELS, patches
 from imitax.normalisation import Normaliser
 from imitax.policies import Policy
@@ -206,10 +206,9 @@ class Actor:
         outputs = self.outputs(weights, scaling(self.encode(obs[None])))
         values = outputs.values[0]
         if self.discrete:
-            probs = jax.nn.softmax(values)
             if self.act == "mode":
-                probs = jax.nn.one_hot(jnp.argmax(values), self.num_actions)
-            return Categorical(probs)
+                return certain(jnp.argmax(values), self.num_actions)
+            return Categorical(jax.nn.softmax(values))
         mean = self.play(jnp.clip(values, -1.0, 1.0) if self.act == "mode" else values)
         if self.act == "mode":
             return Point(mean)

@@ -46,6 +46,20 @@ class Categorical(NamedTuple):
         return jnp.argmax(self.probs, axis=-1).astype(jnp.int32)
 
 
+class Certain(Categorical):
+    """All mass on one category: a draw is that category, whatever the random number."""
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """The category, int32 [...]; the key is not used, so that nothing is drawn from it."""
+        del key
+        return self.mode()
+
+
+def certain(category: jax.Array, num_categories: int, dtype: Any = float) -> Certain:
+    """All mass on a category, int32 [...], of so many."""
+    return Certain(jax.nn.one_hot(category, num_categories, dtype=dtype))
+
+
 class Normal(NamedTuple):
     """Independent normal coordinates."""
 

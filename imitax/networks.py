@@ -8,7 +8,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from imitax.distributions import Categorical, Distribution, Normal, NormalMixture, Point, Squashed
+from imitax.distributions import (
+    Categorical,
+    Distribution,
+    Normal,
+    NormalMixture,
+    Point,
+    Squashed,
+    certain,
+)
 from imitax.products import dot_general
 from imitax.sums import HIGHEST
 
@@ -176,5 +184,5 @@ class Head:
             return said
         if isinstance(said, Categorical):
             # Of the outputs: their softmax may round two of them to equals.
-            return Categorical(jax.nn.one_hot(jnp.argmax(outputs), outputs.shape[-1]))
+            return certain(jnp.argmax(outputs), outputs.shape[-1])
         return Point(said.mode())

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from imitax.distributions import Categorical, Distribution, Point
+from imitax.distributions import Categorical, Distribution, Point, certain
 
 
 @jax.tree_util.register_dataclass
@@ -71,5 +71,5 @@ def mode_of(params: Policy, obs: jax.Array, time: jax.Array) -> Distribution:
     action = distribution.mode()
     if isinstance(distribution, Categorical):
         num_actions = distribution.probs.shape[-1]
-        return Categorical(jax.nn.one_hot(action, num_actions, dtype=distribution.probs.dtype))
+        return certain(action, num_actions, distribution.probs.dtype)
     return Point(action)

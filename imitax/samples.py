@@ -133,9 +133,12 @@ def draw_next(key: jax.Array, step: jax.Array, size: jax.Array, batch_size: int)
         size: rows to draw from, int32; below `batch_size` rows come again within a batch.
         batch_size: static.
     """
-    per_epoch = jnp.maximum(size // batch_size, 1)
-    position = (step % per_epoch) * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
-    return placed(jax.random.fold_in(key, step // per_epoch), position % size, size)
+    # Nothing is negative, so quotients need no rounding down.
+    per_epoch = jnp.maximum(jax.lax.div(size, jnp.int32(batch_size)), 1)
+    epoch, within = jax.lax.div(step, per_epoch), jax.lax.rem(step, per_epoch)
+    position = within * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+    number = jax.lax.rem(position, jnp.broadcast_to(size, position.shape))
+    return placed(jax.random.fold_in(key, epoch), number, size)
 
 
 def add_up(term: Callable[[jax.Array, jax.Array], Any], size: jax.Array) -> Any:

@@ -23,8 +23,8 @@ import imitax
 from benchmarks.peer import grid, ours_irl, workload
 from imitax import actor_critic, ppo, rollout
 from imitax.algorithm import blank_metrics
-from imitax.bench.program import AXIS, compiler_options, seed_mesh
-from imitax.distributions import Categorical
+from imitax.bench.program import AXIS, compiler_options, lower, seed_mesh
+from imitax.distributions import Certain, certain
 from imitax.keys import seed_keys
 from imitax.normalisation import Normaliser
 from imitax.policies import mode_of
@@ -83,10 +83,10 @@ class Job(NamedTuple):
     """A seed's score, from what `one` returned."""
 
 
-def push_right(params: jax.Array, obs: jax.Array, time: jax.Array) -> Categorical:
+def push_right(params: jax.Array, obs: jax.Array, time: jax.Array) -> Certain:
     """`apply` of the linear controller of CartPole."""
     del time
-    return Categorical(jax.nn.one_hot((jnp.dot(obs, params) > 0).astype(jnp.int32), 2))
+    return certain((jnp.dot(obs, params) > 0).astype(jnp.int32), 2)
 
 
 def cartpole(
@@ -234,7 +234,7 @@ def compiled(job: Job, num_seeds: int) -> tuple[Callable, int]:
         check_vma=False,
     )
     seeds = jax.ShapeDtypeStruct((width,), jnp.int32)
-    lowered = jax.jit(mapped).lower(seeds, job.given)
+    lowered = lower(jax.jit(mapped), seeds, job.given)
     return lowered.compile(compiler_options=compiler_options()), width
 
 

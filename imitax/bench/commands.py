@@ -1,4 +1,8 @@
-"""The commands sweep, run, report and list; `fit` and `experts` stand in files of their own."""
+"""The commands sweep, run, report and list; `fit` and `experts` stand in files of their own.
+
+What only a report needs (pandas, scipy, matplotlib) is imported where a report is written, so that
+a sweep computes without it.
+"""
 
 import argparse
 import sys
@@ -9,10 +13,8 @@ from typing import Any
 import jax
 
 from imitax.bench import execution, experts, fit, listing, terminal
-from imitax.bench.manifest import StoreError
+from imitax.bench.manifest import ReportError, StoreError
 from imitax.bench.plan import Sweep
-from imitax.bench.reading import ReportError, incomplete, read_manifest
-from imitax.bench.report import write_report
 from imitax.bench.suites import load
 from imitax.config import SpecError
 from imitax.data import DataError
@@ -97,6 +99,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
+    from imitax.bench.reading import incomplete, read_manifest
+    from imitax.bench.report import write_report
+
     report = write_report(args.directory)
     missing = incomplete(args.directory, read_manifest(args.directory))
     if missing:

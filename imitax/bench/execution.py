@@ -14,7 +14,6 @@ import jax
 from imitax.bench import cluster, expert_files, layout, remote, terminal
 from imitax.bench.manifest import StoreError, load_manifest, load_record, share_path
 from imitax.bench.plan import ALONE, Plan, Share, Sweep, parse_share, resolve
-from imitax.bench.report import write_report
 from imitax.bench.store import Store
 from imitax.bench.sweep import Result, run
 from imitax.config import SpecError
@@ -210,8 +209,11 @@ def _finish(store: Store, args: argparse.Namespace) -> int:
         if there == total and not args.distributed:
             print(f"Now: imitax report {args.out}")
         return 0
+    from imitax.bench.digest import digest
+    from imitax.bench.report import write_report
+
     report = write_report(args.out)
-    terminal.print_table(*terminal.digest(args.out))
+    terminal.print_table(*digest(args.out))
     print(f"\nReport:  {report}\nResults: {store.results}")
     return 0
 

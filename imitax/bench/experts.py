@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imitax.bench import tables, terminal
+from imitax.bench import terminal
 from imitax.config import SpecError
 from imitax.experts import files, shipped
 from imitax.experts.recipes import RECIPES, recipe
@@ -111,6 +111,8 @@ def verdict(manifest: Mapping[str, Any], known: str | None) -> str:
 
 def page(manifests: Sequence[Mapping[str, Any]]) -> str:
     """The table and where its numbers come from, as Markdown."""
+    from imitax.bench import tables
+
     lines = [
         "# Trained experts",
         "",

@@ -12,12 +12,11 @@ import shutil
 import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 
 from imitax import catalogue
 from imitax.bench.fitting import Array, Fitted, Task, orders, template
@@ -28,12 +27,17 @@ from imitax.data import DataError
 from imitax.policies import Policy
 from imitax.regret import NUM_EPISODES
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FORMAT = "imitax fit 1"
 """What the manifest of a saved directory says it is."""
 
 
-def table(task: Task, fitted: Fitted) -> pd.DataFrame:
+def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
     """One row per number of demonstrations and seed, with the columns of a sweep's results."""
+    import pandas as pd
+
     shape = fitted.learner_return.shape
     demos, seeds = np.broadcast_arrays(
         np.array(task.num_demos)[:, None], np.arange(task.num_seeds)[None]

@@ -29,6 +29,10 @@ class StoreError(ValueError):
     """A directory that cannot take these results; one line with the path and the remedy."""
 
 
+class ReportError(ValueError):
+    """A results directory that cannot be reported on; one line with the path and the remedy."""
+
+
 def load_manifest(directory: Path) -> dict[str, Any] | None:
     """The manifest of a directory, or None where nothing is stored yet; writes nothing.
 

@@ -6,6 +6,7 @@ an argument, so that nothing is ever traced again. Where a device computes its s
 `lax.map` over the blocks stands between `shard_map` and `vmap`.
 """
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -203,7 +204,7 @@ class Program:
         jitted = sharded(counted, mesh, self.block)
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         seeds = jax.ShapeDtypeStruct((self.width,), jnp.int32)
-        return jitted.lower(seeds, scalar, scalar, as_arguments(config))
+        return lower(jitted, seeds, scalar, scalar, as_arguments(config))
 
     @property
     def bytes_per_device(self) -> int | None:
@@ -224,6 +225,20 @@ class Program:
         offsets = np.minimum(np.arange(self.width), num_seeds - 1)
         seeds = (first_seed + offsets).astype(np.int32)
         return self.compiled(seeds, np.int32(horizon), np.int32(num_demos), as_arguments(config))
+
+
+def lower(jitted: Any, *arguments: Any) -> jax.stages.Lowered:
+    """`jitted.lower(*arguments)`, meanwhile without Python's search for cyclic garbage.
+
+    Tracing allocates so many objects, nearly all to stay, that the search takes a good part of it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return jitted.lower(*arguments)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def sharded(function: Callable, mesh: Mesh, block: int) -> Any:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from imitax.bench import curves
-from imitax.bench.manifest import add_programs, difference
+from imitax.bench.manifest import ReportError, add_programs, difference
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 REQUIRED = [
@@ -28,10 +28,6 @@ class RewardMaps(NamedTuple):
     algorithm: str
     true: np.ndarray
     recovered: np.ndarray
-
-
-class ReportError(ValueError):
-    """A results directory that cannot be reported on; one line with the path and the remedy."""
 
 
 def read_results(directory: Path) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 MIN_POINTS = 3
 """Points needed for an exponent: a line through two leaves no residual to show curvature."""
@@ -69,6 +68,8 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     mean = float(values.mean())
     if count == 1:
         return Interval(mean, np.nan, np.nan, 1)
+    from scipy import stats  # takes longer to import than anything else here, and only reports do
+
     error = float(values.std(ddof=1)) / np.sqrt(count)
     half = float(stats.t.ppf(0.5 + level / 2, count - 1)) * error
     return Interval(mean, mean - half, mean + half, count)

@@ -1,13 +1,10 @@
-"""What the commands show: a progress bar, tables, and the digest of a sweep."""
+"""What the commands show: a progress bar and tables."""
 
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -15,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from imitax.bench.plan import Chunk
-from imitax.bench.reading import read_results
-from imitax.bench.summary import groups
 
 Rows = Sequence[Sequence[str]]
+
+PAIR = ["environment", "algorithm"]
+"""Columns that are not wrapped."""
 
 
 class _Rate(ProgressColumn):
@@ -82,38 +80,3 @@ def plain(header: Sequence[str], rows: Rows) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in (header, *rows)
     ]
-
-
-def digest(directory: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows of a sweep in short: one row per environment and algorithm.
-
-    Args:
-        directory: of results with a `summary.csv`.
-    """
-    summary = pd.read_csv(directory / "summary.csv")
-    fits = dict(groups(summary, [*PAIR, "axis"]))
-    lines = []
-    for pair, rows in groups(read_results(directory), PAIR):
-        cell, last = max(groups(rows, ["horizon", "num_demos"]), key=lambda item: item[0])
-        mean = last["regret"].mean()  # NaN, which a diverged seed has, is left out
-        exponents = [_exponent(fits.get((*pair, axis))) for axis in ("horizon", "num_demos")]
-        diverged = int(np.sum(rows["status"].to_numpy() != "ok"))
-        shown = "-" if np.isnan(mean) else f"{mean:.3g}"
-        lines.append((*pair, f"{cell[0]},{cell[1]}", shown, *exponents, str(diverged)))
-    shown = len(HEADER) if any(line[-1] != "0" for line in lines) else len(HEADER) - 1
-    return HEADER[:shown], [line[:shown] for line in lines]
-
-
-PAIR = ["environment", "algorithm"]
-HEADER = (*PAIR, "H,N", "regret", "in H (th.)", "in N (th.)", "diverged")
-"""Mean regret at the largest cell, the fitted exponents and, in brackets, what theory predicts."""
-
-
-def _exponent(fits: Any) -> str:
-    """The exponent at the largest value of the other axis, and the predicted one."""
-    found = [] if fits is None else fits[fits["exponent"].notna()].to_dict("records")
-    if not found:
-        return "-"
-    best = max(found, key=lambda row: row["fixed_value"])
-    predicted = "" if np.isnan(best["predicted"]) else f" ({best['predicted']:g})"
-    return f"{best['exponent']:.2f}{predicted}"

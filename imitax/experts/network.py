@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.distributions import Categorical, Distribution, Normal, Point
+from imitax.distributions import Categorical, Distribution, Normal, Point, certain
 
 Array = np.ndarray | jax.Array
 
@@ -49,7 +49,7 @@ class Actor:
         if self.low:
             return Normal(outputs, jnp.exp(params.log_scale))
         if self.act == "mode":
-            return Categorical(jax.nn.one_hot(jnp.argmax(outputs), outputs.shape[-1]))
+            return certain(jnp.argmax(outputs), outputs.shape[-1])
         return Categorical(jax.nn.softmax(outputs))
 
 
