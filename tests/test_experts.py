@@ -16,7 +16,7 @@ from imitax.bench import cli
 from imitax.bench.experts import page, show
 from imitax.config import SpecError
 from imitax.data import DataError
-from imitax.distributions import Categorical, Normal, Point
+from imitax.distributions import Categorical, Certain, Normal, Point
 from imitax.envs.gymnax_ids import GymnaxFamily
 from imitax.experts import evaluation, files, shipped
 from imitax.experts.network import Actor, Weights
@@ -110,7 +110,7 @@ def test_networks_against_numpy(box):
         np.testing.assert_allclose(drawn.mean, outputs, rtol=1e-5)
         np.testing.assert_allclose(drawn.scale, np.exp(weights.log_scale), rtol=1e-5)
         return
-    assert (type(best), type(drawn)) == (Categorical, Categorical)
+    assert (type(best), type(drawn)) == (Certain, Categorical)
     assert np.all(best.probs == np.eye(2)[np.argmax(outputs)])
     np.testing.assert_allclose(drawn.probs, np.exp(outputs) / np.exp(outputs).sum(), rtol=1e-5)
 
