@@ -91,12 +91,15 @@ def available() -> bool:
 
 
 def fits(widths: Sequence[int], batch: int) -> bool:
-    """Whether a kernel can have a network of these widths, on minibatches of so many rows."""
+    """Whether a kernel can have a network of these widths, on minibatches of so many rows, with
+    JAX at its default of 32 bits.
+    """
     hidden = widths[1:-1]
     whole = all(_is_power(width) and NARROWEST <= width <= WIDEST for width in hidden)
     narrow = widths[0] < WIDEST and widths[-1] <= NARROWEST
     rows = batch % BLOCK == 0 or (_is_power(batch) and batch >= NARROWEST)
-    return len(hidden) > 0 and whole and narrow and rows
+    is_single = not jax.config.read("jax_enable_x64")
+    return len(hidden) > 0 and whole and narrow and rows and is_single
 
 
 def _is_power(number: int) -> bool:

@@ -122,7 +122,7 @@ def airl(env: Any, config: AIRLConfig | None = None) -> Algorithm:
         An `Algorithm`; with `retrain_rounds` a fresh policy is trained on g alone.
 
     Raises:
-        SpecError: a setting out of range, or sub-sampled demonstrations.
+        SpecError: a setting out of range or without meaning here, or sub-sampled demonstrations.
     """
     config = config or AIRLConfig()
     _checked(env, config, "airl")
@@ -132,7 +132,16 @@ def airl(env: Any, config: AIRLConfig | None = None) -> Algorithm:
             f"airl: subsample={every} takes away the successors that its shaping compares; "
             "use subsample=1"
         )
+    _check_shaped(config)
     return adversarial.game(env, config, airl_reward.shaped_player(env, config))
+
+
+def _check_shaped(config: AIRLConfig) -> None:
+    """Refuse what the shaped reward player does not have."""
+    if config.slope == "free":
+        raise SpecError("airl: slope=free has no meaning, its reward is penalised; use penalty=0")
+    if config.spectral:
+        raise SpecError("airl: spectral=true has no meaning, its reward is penalised; leave it out")
 
 
 def fem(env: Any, config: FEMConfig | None = None) -> Algorithm:

@@ -160,6 +160,11 @@ def test_what_fits(widths, batch, does):
     assert fused.fits(widths, batch) == does
 
 
+def test_kernels_have_32_bits():
+    with jax.enable_x64(True):
+        assert not fused.fits((4, 64, 64, 2), 64)
+
+
 def test_kernels_are_for_gpus_that_are_there(monkeypatch):
     class Device:
         platform, device_kind, compute_capability = "gpu", "NVIDIA A100", "8.0"

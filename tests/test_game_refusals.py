@@ -63,3 +63,12 @@ def test_bad_settings_of_a_reward_player_are_refused(name, field, value):
     factory, config = GAMES[name]
     with pytest.raises(SpecError, match=f"{name}: {field}={value} is out of range; allowed: "):
         factory(ENV, config(**{field: value}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"), [({"slope": "free"}, "slope=free"), ({"spectral": True}, "spectral=true")]
+)
+def test_airl_refuses_what_its_reward_player_does_not_have(settings, told):
+    factory, config = GAMES["airl"]
+    with pytest.raises(SpecError, match=f"airl: {told} has no meaning, its reward is penalised; "):
+        factory(ENV, config(**settings))

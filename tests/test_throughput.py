@@ -115,11 +115,11 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """A tiny real run of exact BC for 3 seeds on 2 devices: two processes besides the first."""
+    """A tiny real run of exact BC for 3 seeds on 2 devices, compiled beforehand."""
     out = tmp_path_factory.mktemp("throughput") / "run"
     arguments = ["--quick", "--algorithms", "bc-exact", "--seeds", "3", "--device-seeds", "3"]
     arguments += ["--devices", "2", "--repeats", "2", "--no-memory", "--no-score"]
-    done = run(*arguments, "--out", str(out))
+    done = run(*arguments, "--prepare", "--out", str(out))
     assert done.returncode == 0, done.stderr
     return out
 
@@ -140,6 +140,7 @@ def test_the_record_of_a_quick_run(measured):
             assert min(point["reference"][side]["highest_flops"]) > 0
         assert point["lower_seconds"] > 0
         assert point["compile_seconds"] > 0
+    assert found["prepare_seconds"] > 0
     assert found["points"][0]["width"] == 4  # 3 seeds on 2 devices
 
 
@@ -148,6 +149,7 @@ def test_the_files_of_a_quick_run(measured):
     assert names == {"throughput.json", "throughput.md", "seeds.png"}
     text = (measured / "throughput.md").read_text()
     assert "these figures mean nothing" in text
+    assert "All programs were compiled beforehand" in text
     assert text.count("| bc-exact | 2 | 3 |") == 1
 
 
