@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from imitax import actor_critic, ppo, samples
 from imitax.actor_critic import Actor
 from imitax.algorithm import blank_metrics
+from imitax.blocks import over_rollout
 from imitax.config import config, setting
 from imitax.normalisation import Normaliser
 from imitax.pairs import (
@@ -274,7 +275,7 @@ def _earned(rules: Rules, critic, rollout: Rollout, left: jax.Array, kind: Calla
     def earned(rows: Rollout) -> jax.Array:
         return kind(critic, rules.actor, pairs_of(rows))
 
-    reward = ppo.in_blocks(earned, (rollout,), rollout.reward.shape)
+    reward = over_rollout(earned, (rollout,), rollout.reward.shape)
     if not rules.settings.absorbing:
         return reward
     one = pairs_of(jax.tree.map(lambda leaf: leaf[0, :1], rollout))

@@ -1,4 +1,4 @@
-"""Gradients of means over rows, a block of rows at a time: what a network keeps is small."""
+"""A block of rows at a time, so that what a network keeps is small: gradients and values."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 
 ROWS = 128
-"""Most rows of a block."""
+"""Most rows of a block, in a gradient."""
+MANY_ROWS = 256
+"""Of a rollout that networks look at together, outside gradient steps; a power of two."""
 
 
 def block_size(total: int, most: int = ROWS) -> int:
@@ -50,3 +52,24 @@ def _add(loss: Callable[..., jax.Array], params: Any, blocks: Any, sums: Any) ->
         return jax.tree.map(jnp.add, sums, jax.grad(loss)(params, *block)), None
 
     return jax.lax.scan(add, sums, blocks)[0]
+
+
+def over_rollout(
+    function: Callable[..., jax.Array], args: Any, shape: tuple[int, ...]
+) -> jax.Array:
+    """A function of rows applied to a whole rollout, a block at a time.
+
+    The layers of a network over the whole rollout would be most of a seed's memory.
+
+    Args:
+        function: takes arrays of n rows, returns [n].
+        args: trees of arrays [T, B, ...].
+        shape: T and B, static; their product is a power of two.
+
+    Returns:
+        [T, B].
+    """
+    total = shape[0] * shape[1]
+    size = min(total, MANY_ROWS)
+    blocks = jax.tree.map(lambda x: x.reshape(total // size, size, *x.shape[2:]), args)
+    return jax.lax.map(lambda rows: function(*rows), blocks).reshape(shape)

@@ -9,8 +9,8 @@ hidden widths are powers of two, and a loss that is a mean over rows. Each step 
 
     optax.chain(clip_by_global_norm(max_gradient), scale_by_adam(eps=eps)),  then  w - rate * step
 
-(Kingma and Ba 2015). Matrix products round their operands to TF32, as XLA's do by default on these
-GPUs, and tanh is the hardware's, about as exact. The kernels are written in Pallas for its Triton
+(Kingma and Ba 2015). Matrix products round their operands to 11 bits, as TF32 does, and tanh is the
+hardware's, about as exact; see `imitax.tiles`. The kernels are written in Pallas for its Triton
 backend, which JAX 0.11 still has and calls deprecated. Where it is missing, on other devices, and
 with the environment variable `IMITAX_FUSED=0`, `available` is false and XLA does all the work.
 """
@@ -31,8 +31,6 @@ WIDEST = 128
 """Largest width of a layer: what registers hold."""
 BLOCK = 64
 """Rows that a program looks at together."""
-CHUNK = 2048
-"""Weights that a program changes together."""
 DECAYS = (0.9, 0.999)
 """Of Adam's moments."""
 
@@ -183,17 +181,20 @@ def descend(
 
     taken = (moments.count + 1 + jnp.arange(len(rows.inputs))).astype(jnp.float32)
     # Of the first moment with the step size, and of the second: what makes them unbiased.
-    factors = (rate / (1.0 - DECAYS[0] ** taken), 1.0 / (1.0 - DECAYS[1] ** taken))
+    factors = jnp.stack([rate / (1.0 - DECAYS[0] ** taken), 1.0 / (1.0 - DECAYS[1] ** taken)])
     scalars = jnp.stack([jnp.float32(x) for x in (max_gradient, *numbers)])
-    room = -len(weights) % CHUNK
-    state = [jnp.pad(x, (0, room)) for x in (weights, moments.first, moments.second)]
-    state = kernels.descend(recipe, state, jnp.stack(factors), scalars, rows, _interpreted())
-    new, first, second = (x[: len(weights)] for x in state)
+    state = (weights, moments.first, moments.second)
+    tools = _tools(recipe.activation)
+    new, first, second = kernels.descend(recipe, state, factors, scalars, rows, tools)
     return new, Moments(first, second, moments.count + len(rows.inputs))
 
 
-def _interpreted() -> bool:
-    return jax.default_backend() != "gpu"
+def _tools(activation: str) -> Any:
+    """How kernels calculate here: on a GPU in few bits, in the interpreter exactly."""
+    from imitax.tiles import Tools
+
+    interpret = jax.default_backend() != "gpu"
+    return Tools(activation, interpret, half=activation == "tanh" and not interpret)
 
 
 def outputs(activation: str, params: Any, inputs: jax.Array) -> jax.Array:
@@ -211,4 +212,4 @@ def outputs(activation: str, params: Any, inputs: jax.Array) -> jax.Array:
     """
     from imitax import kernels
 
-    return kernels.outputs(activation, leaves(params), inputs, _interpreted())
+    return kernels.outputs(leaves(params), inputs, _tools(activation))

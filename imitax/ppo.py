@@ -13,7 +13,6 @@ is not clipped, and minibatches come from a pseudo-random bijection instead of a
 (`imitax.orders`).
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,12 +22,11 @@ import optax
 from imitax import fused_ppo
 from imitax.actor_critic import Actor, Weights
 from imitax.advantages import Spread, advantages, centred, rescaled
+from imitax.blocks import over_rollout
 from imitax.config import SpecError, config, setting
 from imitax.normalisation import Normaliser
 from imitax.orders import shuffled
-
-ROWS = 256
-"""Of a rollout that networks look at together, outside gradient steps; a power of two."""
+from imitax.packing import Packed, pack, unpack
 
 
 @config
@@ -169,7 +167,8 @@ def collect(
     fresh = reset(jax.random.split(reset_key, shape), params)
     move = jax.vmap(env.step_env, in_axes=(0, 0, 0, None))
 
-    def advance(places: Places, drawn):
+    def advance(packed: Packed, drawn):
+        places: Places = unpack(packed)
         noise, keys, (new_obs, new_state) = drawn
         inputs = player.scaling(actor.encode(places.obs))
         outputs = actor.outputs(player.weights, inputs)
@@ -188,10 +187,10 @@ def collect(
         )
         over = terminated | truncated
         obs, state = _choose(over, (new_obs, new_state), (obs, state))
-        return Places(obs, state, jnp.where(over, 0, places.time + 1)), seen
+        return pack(Places(obs, state, jnp.where(over, 0, places.time + 1))), pack(seen)
 
-    places, rollout = jax.lax.scan(advance, player.places, (noise, step_keys, fresh))
-    return player._replace(places=places), rollout
+    places, seen = jax.lax.scan(advance, pack(player.places), (noise, step_keys, fresh))
+    return player._replace(places=unpack(places)), unpack(seen)
 
 
 def _choose(over: jax.Array, new: Any, old: Any) -> Any:
@@ -252,28 +251,11 @@ def improve(
 def values_of(actor: Actor, weights: Weights, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
     """Values [T, B] of the observations before and after each step."""
     shape = rollout.reward.shape
-    value = in_blocks(lambda inputs: actor.values(weights, inputs), (rollout.inputs,), shape)
-    later = in_blocks(lambda inputs: actor.values(weights, inputs), (rollout.next_inputs,), shape)
+    value = over_rollout(lambda inputs: actor.values(weights, inputs), (rollout.inputs,), shape)
+    later = over_rollout(
+        lambda inputs: actor.values(weights, inputs), (rollout.next_inputs,), shape
+    )
     return value, later
-
-
-def in_blocks(function: Callable[..., jax.Array], args: Any, shape: tuple[int, ...]) -> jax.Array:
-    """A function of rows applied to a whole rollout, a block at a time.
-
-    The layers of a network over the whole rollout would be most of a seed's memory.
-
-    Args:
-        function: takes arrays of n rows, returns [n].
-        args: trees of arrays [T, B, ...].
-        shape: T and B, static; their product is a power of two.
-
-    Returns:
-        [T, B].
-    """
-    total = shape[0] * shape[1]
-    size = min(total, ROWS)
-    blocks = jax.tree.map(lambda x: x.reshape(total // size, size, *x.shape[2:]), args)
-    return jax.lax.map(lambda rows: function(*rows), blocks).reshape(shape)
 
 
 def _epochs(key, actor, settings, player, data: Batch, rate) -> Player:

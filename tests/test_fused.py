@@ -20,6 +20,7 @@ from imitax import (
     kernels,
     ppo,
     sampled_games,
+    tiles,
 )
 from imitax.actor_critic import Net
 from imitax.normalisation import Normaliser
@@ -111,6 +112,27 @@ def test_steps_are_those_of_optax(activation, batch, most):
     np.testing.assert_allclose(moments.first, jax.vmap(flat)(adam.mu), rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(moments.second, jax.vmap(flat)(adam.nu), rtol=1e-3, atol=1e-7)
     np.testing.assert_array_equal(moments.count, adam.count)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_rounded_slopes_keep_their_size(monkeypatch, size):
+    """With operands of 11 bits, whatever the size of the loss, errors stay relative."""
+    nets, numbers = nets_of("tanh"), (0.3, 0.7)
+    losses = [lambda *of, loss=loss: size * loss(*of) for loss in (first_loss, second_loss)]
+    recipe = fused.Recipe(WIDTHS, "tanh", tuple(losses), EPS)
+    keys = jax.random.split(jax.random.key(0), 3)
+    blank = jnp.zeros((1, WIDTHS[0][0]))
+    start = flat([net.init(one, blank) for net, one in zip(nets, keys[:2], strict=True)])
+    before = fused.Moments(0.0 * start, 0.0 * start, jnp.int32(0))
+    first = {}
+    for half in (False, True):
+        rounding = tiles.Tools("tanh", interpret=True, half=half)
+        monkeypatch.setattr(fused, "_tools", lambda _, tools=rounding: tools)
+        rows = rows_of(keys[2], 1, 128)
+        _, after = fused.descend(recipe, start, before, rows, RATE, numbers=numbers)
+        first[half] = np.asarray(after.first)
+    error = np.linalg.norm(first[True] - first[False]) / np.linalg.norm(first[False])
+    assert 1e-6 < error < 2.0**-11
 
 
 @pytest.mark.parametrize(
@@ -302,14 +324,15 @@ def test_the_kernels_lower_for_cuda(batch):
     widths = ((4, 64, 64, 2), (4, 64, 64, 1))
     losses = (fused_ppo.policy_loss, fused_ppo.value_loss)
     recipe = fused.Recipe(widths, "tanh", losses, EPS, clips=True)
-    size = -(-sum(map(fused.size_of, widths)) // fused.CHUNK) * fused.CHUNK
+    size = sum(map(fused.size_of, widths))
+    on_gpu = tiles.Tools("tanh", interpret=False, half=True)
     rows = fused.Rows(jnp.zeros((3, 2, batch, 4)), (jnp.zeros((3, 2, batch)),) * 4)
 
     def steps(state, rows):
-        return kernels.descend(recipe, state, jnp.ones((2, 2)), jnp.ones(4), rows, False)
+        return kernels.descend(recipe, state, jnp.ones((2, 2)), jnp.ones(4), rows, on_gpu)
 
     def look(weights, inputs):
-        return kernels.outputs("tanh", weights, inputs, False)
+        return kernels.outputs(weights, inputs, on_gpu)
 
     params = Net((64, 64), 2).init(jax.random.key(0), jnp.zeros((1, 4)))
     weights = [jnp.stack([leaf] * 3) for leaf in fused.leaves(params)]

@@ -23,6 +23,7 @@ from probes import Probe, layers, probe_params
 from imitax import ppo
 from imitax.actor_critic import actor
 from imitax.advantages import centred
+from imitax.blocks import MANY_ROWS, over_rollout
 from imitax.config import SpecError
 from imitax.normalisation import Normaliser
 from imitax.ppo import PPOSettings
@@ -129,9 +130,9 @@ def test_a_constant_reward_without_an_end_is_centred_to_nothing():
 def test_blocks_of_a_rollout_give_what_the_whole_gives():
     rows = jnp.asarray(np.random.default_rng(5).normal(size=(64, 16, 3)), jnp.float32)
     whole = jnp.sum(jnp.sin(rows), axis=-1)
-    found = ppo.in_blocks(lambda x: jnp.sum(jnp.sin(x), axis=-1), (rows,), (64, 16))
+    found = over_rollout(lambda x: jnp.sum(jnp.sin(x), axis=-1), (rows,), (64, 16))
     np.testing.assert_allclose(found, whole, rtol=1e-6)
-    assert ppo.ROWS < 64 * 16
+    assert MANY_ROWS < 64 * 16
 
 
 def test_rewards_are_divided_by_the_deviation_of_all_returns_so_far():

@@ -119,7 +119,7 @@ def new_manifest(plan: Plan) -> dict[str, Any]:
     commit, dirty = checkout_of(Path(__file__).parent)
     x64 = bool(jax.config.read("jax_enable_x64"))
     number = "float64" if x64 else "float32"
-    kernels = "; in fused kernels TF32" if fused.available() else ""
+    kernels = "; in fused kernels of 11 bits (TF32, float16)" if fused.available() else ""
     versions = {name: _version(name) for name in PACKAGES}
     return {
         "settings": settings_of(plan),
