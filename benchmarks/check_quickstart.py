@@ -68,7 +68,7 @@ def missing_files(directory: Path):
     if not list((directory / "figures").glob("reward-gridworld*.png")):
         yield "the recovered reward of the grid was not drawn"
     manifest = json.loads((directory / "manifest.json").read_text())
-    many = [p for p in manifest["programs"] if p["num_compilations"] != 1]
+    many = [p for p in manifest["programs"] if p["num_compilations"] > 1]
     if many:
         yield f"programs compiled more than once: {many}"
 

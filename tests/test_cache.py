@@ -73,7 +73,7 @@ def test_events_are_counted_in_their_thread_and_block():
 
 
 @pytest.mark.slow
-def test_the_second_start_compiles_nothing(tmp_path):
+def test_the_second_start_traces_and_compiles_nothing(tmp_path):
     env = {key: value for key, value in os.environ.items() if "CACHE" not in key}
     env |= {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla"), "JAX_PLATFORMS": "cpu"}
     counts = []
@@ -83,6 +83,7 @@ def test_the_second_start_compiles_nothing(tmp_path):
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
         assert (done.returncode, done.stderr) == (0, "")
         (program,) = json.loads((out / "manifest.json").read_text())["programs"]
-        counts.append((program["cache_hits"], program["cache_misses"]))
+        names = ("num_compilations", "cache_hits", "cache_misses")
+        counts.append(tuple(program[name] for name in names))
         assert table(out).equals(table(tmp_path / "cold"))
-    assert counts == [(0, 1), (1, 0), (0, 0)]
+    assert counts == [(1, 0, 1), (0, 1, 0), (1, 0, 0)]

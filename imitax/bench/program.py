@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 
 from imitax import rewards
 from imitax.algorithm import Trained, train
-from imitax.bench import cache, curves
+from imitax.bench import cache, curves, kept
 from imitax.envs.gridworld import Gridworld
 from imitax.envs.tabular import TabularFamily
 from imitax.pose import Instance, pose
@@ -188,23 +188,32 @@ class Program:
         self.width = width
         self.block = block or width // mesh.size
         self.num_compilations = 0
-        """Traces of the experiment, counted in the traced function itself."""
+        """Traces of the experiment, counted in the traced function itself; none where an earlier
+        start's program was found (`imitax.bench.kept`)."""
         started = time.perf_counter()
-        with _TRACING:
-            lowered = self._lower(setup, config, mesh)
-        with cache.counting() as self.cache:
-            self.compiled = lowered.compile(compiler_options=compiler_options())
+        scalar = jax.ShapeDtypeStruct((), jnp.int32)
+        seeds = jax.ShapeDtypeStruct((width,), jnp.int32)
+        arguments = (seeds, scalar, scalar, as_arguments(config))
+        structure = jax.tree.structure(config)
+        place = kept.place_of(mesh, setup, type(config), str(structure), width, self.block)
+        found = kept.load(place, arguments) if place else None
+        self.cache = cache.Counts(hits=1)
+        if found is None:
+            with _TRACING:
+                lowered = self._lower(setup, mesh, arguments)
+            with cache.counting() as self.cache:
+                found = lowered.compile(compiler_options=compiler_options())
+        self.compiled = found
         self.compile_seconds = time.perf_counter() - started
+        if place and self.num_compilations:
+            kept.save(place, found)
 
-    def _lower(self, setup: Setup, config: Any, mesh: Mesh) -> jax.stages.Lowered:
+    def _lower(self, setup: Setup, mesh: Mesh, arguments: tuple[Any, ...]) -> jax.stages.Lowered:
         def counted(seed, horizon, num_demos, config):
             self.num_compilations += 1
             return experiment(setup, seed, horizon, num_demos, config)
 
-        jitted = sharded(counted, mesh, self.block)
-        scalar = jax.ShapeDtypeStruct((), jnp.int32)
-        seeds = jax.ShapeDtypeStruct((self.width,), jnp.int32)
-        return lower(jitted, seeds, scalar, scalar, as_arguments(config))
+        return lower(sharded(counted, mesh, self.block), *arguments)
 
     @property
     def bytes_per_device(self) -> int | None:
