@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from imitax import catalogue
 from imitax.bench import layout
 from imitax.bench.plan import CHUNK_SIZE, Sweep, resolve
 from imitax.bench.program import seed_mesh
 from imitax.bench.sweep import Stats, run
+from imitax.types import Capacity
 
 LANE = "bc:num_steps=2,hidden=8,batch_size=8"
 
@@ -31,6 +33,19 @@ def test_networks_come_in_small_blocks_on_a_cpu_and_tables_in_larger_ones():
     assert layout.first_block(planned().groups[0]) == layout.TABLE_BLOCK
     assert layout.first_block(planned(algorithm="expert").groups[0]) == layout.TABLE_BLOCK
     assert layout.first_block(planned(algorithm="bc:policy=mlp").groups[0]) == layout.NETWORK_BLOCK
+
+
+def test_large_tables_come_in_smaller_blocks():
+    """A block's tables over times, states and actions are at most so many bytes of float32."""
+    config, sizes = planned().groups[0].tasks[0].algorithm.config, []
+    for states, horizon in ((10, 64), (100, 64), (100, 400), (100, 100_000)):
+        env = catalogue.environment(f"reset-cliff:num_states={states},num_actions=5")
+        block = layout.block_on_cpu(env, config, Capacity(horizon, 1))
+        sizes.append(block)
+        table = 4 * horizon * states * 5
+        assert block * table <= layout.TABLE_BYTES or block == layout.NETWORK_BLOCK
+        assert 2 * block * table > layout.TABLE_BYTES or block == layout.TABLE_BLOCK
+    assert sizes == [128, 32, 8, 8]
 
 
 def test_a_block_shrinks_until_it_fits_the_memory(monkeypatch):

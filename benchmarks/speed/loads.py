@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from benchmarks import plain_ppo
 from benchmarks.speed.workloads import Workload, resolve
 from imitax.algorithm import train
-from imitax.bench.layout import NETWORK_BLOCK, TABLE_BLOCK, trains_network
+from imitax.bench.layout import NETWORK_BLOCK, block_on_cpu
 from imitax.bench.program import AXIS, Program, Setup, as_arguments, compiler_options
 from imitax.keys import seed_keys
 from imitax.network_settings import head
@@ -165,7 +165,7 @@ def _compile(one: Callable, width: int, mesh: Mesh, block: int, shared: tuple):
         if len(seeds) == block:
             return batched(seeds)
         found = jax.lax.map(batched, seeds.reshape(-1, block))
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
+        return jax.tree.map(lambda leaf: leaf.reshape(len(seeds), *leaf.shape[2:]), found)
 
     specs = (P(AXIS), *[P()] * len(shared))
     mapped = jax.shard_map(blocks, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False)
@@ -182,7 +182,8 @@ def wanted_block(workload: Workload) -> int:
     """The harness's own block on a CPU."""
     if workload.kind != "experiment":
         return NETWORK_BLOCK
-    return NETWORK_BLOCK if trains_network(resolve(workload)[1].config) else TABLE_BLOCK
+    env, chosen, capacity = resolve(workload)
+    return block_on_cpu(env, chosen.config, capacity)
 
 
 def divided(width: int, devices: int, block: int) -> int:

@@ -17,12 +17,18 @@ from jax.sharding import Mesh
 
 from imitax.bench.plan import CHUNK_SIZE, Group, Plan, Sweep, Task, chunk_width
 from imitax.bench.program import Program, Setup, seed_mesh
+from imitax.envs.tabular import TabularFamily
+from imitax.types import Capacity
 
 NETWORK_BLOCK = 8
 """Seeds of a block where networks are trained on a CPU."""
 
 TABLE_BLOCK = 128
-"""Seeds of a block where tables are learned on a CPU."""
+"""Seeds of a block where small tables are learned on a CPU."""
+
+TABLE_BYTES = 4 * 2**20
+"""Of one table over times, states and actions, for all seeds of a block: more leave a CPU's caches.
+Learners read and write a handful of such tables."""
 
 ACCELERATOR_CHUNK = 2048
 """Seeds of a chunk, at most, where no size is given and JAX does not run on a CPU."""
@@ -89,7 +95,18 @@ def first_block(group: Group) -> int | None:
     """The block to begin with; None for all that a device gets."""
     if jax.default_backend() != "cpu":
         return None
-    return NETWORK_BLOCK if trains_network(group.tasks[0].algorithm.config) else TABLE_BLOCK
+    return block_on_cpu(group.env, group.tasks[0].algorithm.config, group.capacity)
+
+
+def block_on_cpu(env: Any, config: Any, capacity: Capacity) -> int:
+    """Seeds that a core computes fastest, as measured; a power of two."""
+    if trains_network(config):
+        return NETWORK_BLOCK
+    if not isinstance(env, TabularFamily):
+        return TABLE_BLOCK
+    table = 4 * capacity.horizon * env.num_states * env.num_actions
+    fitting = max(1, TABLE_BYTES // table)
+    return max(NETWORK_BLOCK, min(TABLE_BLOCK, 1 << (fitting.bit_length() - 1)))
 
 
 def trains_network(config: Any) -> bool:
