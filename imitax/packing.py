@@ -2,7 +2,9 @@
 
 On a GPU every leaf that a step of a loop carries or writes costs a kernel of its own, a few
 microseconds each, while a step of a small environment is computed in less. `pack` puts all leaves
-of 32 bits, and booleans, into the words of one array, bit by bit, so that a step writes once.
+of 32 bits, and booleans, into the words of one array, bit by bit, so that a step writes once. On a
+CPU it would save little time, and what is unpacked after a loop takes memory beside what is packed,
+so there `pack_on_gpu` leaves trees as they are.
 """
 
 import dataclasses
@@ -61,8 +63,15 @@ def pack(tree: Any) -> Packed:
     return Packed(jnp.concatenate(words, axis=1) if words else empty, others, layout)
 
 
-def unpack(packed: Packed) -> Any:
+def pack_on_gpu(tree: Any) -> Any:
+    """`pack` where JAX runs on a GPU; elsewhere the tree itself, which `unpack` leaves alone."""
+    return pack(tree) if jax.default_backend() == "gpu" else tree
+
+
+def unpack(packed: Any) -> Any:
     """The tree of a `Packed`, which may have got more leading axes, as from a scan."""
+    if not isinstance(packed, Packed):
+        return packed
     layout, others, at, leaves = packed.layout, list(packed.others), 0, []
     lead = packed.words.shape[:-1]
     for shape, dtype in zip(layout.shapes, layout.dtypes, strict=True):

@@ -26,7 +26,7 @@ from imitax.blocks import over_rollout
 from imitax.config import SpecError, config, setting
 from imitax.normalisation import Normaliser
 from imitax.orders import shuffled
-from imitax.packing import Packed, pack, unpack
+from imitax.packing import pack_on_gpu, unpack
 
 
 @config
@@ -167,7 +167,7 @@ def collect(
     fresh = reset(jax.random.split(reset_key, shape), params)
     move = jax.vmap(env.step_env, in_axes=(0, 0, 0, None))
 
-    def advance(packed: Packed, drawn):
+    def advance(packed: Any, drawn):
         places: Places = unpack(packed)
         noise, keys, (new_obs, new_state) = drawn
         inputs = player.scaling(actor.encode(places.obs))
@@ -187,9 +187,10 @@ def collect(
         )
         over = terminated | truncated
         obs, state = _choose(over, (new_obs, new_state), (obs, state))
-        return pack(Places(obs, state, jnp.where(over, 0, places.time + 1))), pack(seen)
+        places = Places(obs, state, jnp.where(over, 0, places.time + 1))
+        return pack_on_gpu(places), pack_on_gpu(seen)
 
-    places, seen = jax.lax.scan(advance, pack(player.places), (noise, step_keys, fresh))
+    places, seen = jax.lax.scan(advance, pack_on_gpu(player.places), (noise, step_keys, fresh))
     return player._replace(places=unpack(places)), unpack(seen)
 
 

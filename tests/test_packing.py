@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from probes import Probe
 
+from imitax import actor_critic, packing, ppo
+from imitax.normalisation import Normaliser
 from imitax.packing import pack, unpack
 
 
@@ -86,3 +89,23 @@ def test_leaves_that_do_not_fit_alone():
     packed = pack(tree)
     assert packed.words.shape == (4, 0)
     np.testing.assert_array_equal(unpack(packed)[0], tree[0])
+
+
+@pytest.mark.parametrize("continuous", [False, True])
+def test_a_round_is_the_same_packed(monkeypatch, continuous):
+    """As on a GPU; on a CPU nothing is packed."""
+    env, settings = Probe(continuous=continuous), ppo.PPOSettings(num_envs=4, rollout=32)
+    actor = actor_critic.actor(env, (8,))
+    key, scaling = jax.random.key(3), Normaliser(jnp.zeros(2), jnp.ones(2))
+    player = ppo.start(key, actor, settings, env, env.default_params, scaling)
+    where = (env, env.default_params, jnp.int32(9))
+    calls = []
+    monkeypatch.setattr(packing, "pack", lambda tree: calls.append(1) or pack(tree))
+    plain = ppo.collect(key, actor, settings, *where, player)
+    assert not calls
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    packed = ppo.collect(key, actor, settings, *where, player)
+    assert calls
+    assert jax.tree.structure(packed) == jax.tree.structure(plain)
+    jax.tree.map(np.testing.assert_array_equal, packed, plain)
+    assert plain[1].truncated.any()
