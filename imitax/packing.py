@@ -9,6 +9,7 @@ so there `pack_on_gpu` leaves trees as they are.
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -78,7 +79,7 @@ def unpack(packed: Any) -> Any:
         if not _fits(dtype):
             leaves.append(others.pop(0))
             continue
-        size = functools.reduce(lambda x, y: x * y, shape, 1)
+        size = math.prod(shape)
         words = lax.slice_in_dim(packed.words, at, at + size, axis=-1)
         leaves.append(_from_words(words.reshape(*lead, *shape), dtype))
         at += size
