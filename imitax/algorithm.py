@@ -24,7 +24,7 @@ class Trained(NamedTuple):
 def blank_metrics() -> Metrics:
     """Metrics of a learner that has nothing to say."""
     nan, zero = jnp.asarray(jnp.nan), jnp.int32(0)
-    return Metrics(zero, zero, nan, nan)
+    return Metrics(zero, zero, nan, nan, zero, nan, nan, jnp.int32(-1))
 
 
 def train(

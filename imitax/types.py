@@ -104,6 +104,14 @@ class Metrics(NamedTuple):
     """Euclidean norm of (expert - learner) feature counts divided by the horizon."""
     equilibrium_gap: jax.Array
     """Duality gap of the two-player game, per step of the horizon."""
+    gradient_updates: jax.Array
+    """Gradient steps of the policy so far, int32; 0 where it is computed without any."""
+    training_loss: jax.Array
+    """Mean loss of the fitted policy over all samples that it was trained on, without penalties."""
+    held_out_loss: jax.Array
+    """The same over the samples that were held out."""
+    fit_converged: jax.Array
+    """Whether the fit of the policy is done: 1, or 0 where its loss still fell; int32."""
 
 
 class Algorithm(NamedTuple):

@@ -54,6 +54,13 @@ class Row(NamedTuple):
     expected_value_difference: jax.Array
     """NaN where no reward is recovered, as for the next."""
     epic_distance: jax.Array
+    gradient_updates: jax.Array
+    """int32."""
+    training_loss: jax.Array
+    """NaN where no policy is fitted, as for the next."""
+    held_out_loss: jax.Array
+    fit_converged: jax.Array
+    """int32; -1 where no policy is fitted."""
 
 
 class RewardMap(NamedTuple):
@@ -118,6 +125,10 @@ def experiment(
         equilibrium_gap=metrics.equilibrium_gap,
         expected_value_difference=difference,
         epic_distance=distance,
+        gradient_updates=metrics.gradient_updates,
+        training_loss=metrics.training_loss,
+        held_out_loss=metrics.held_out_loss,
+        fit_converged=metrics.fit_converged,
     )
     return Output(row, found, trained.curve)
 

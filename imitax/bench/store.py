@@ -65,6 +65,10 @@ SCHEMA = pa.schema(
         pa.field("equilibrium_gap", pa.float64()),
         pa.field("expected_value_difference", pa.float64()),
         pa.field("epic_distance", pa.float64()),
+        pa.field("gradient_updates", pa.int64(), nullable=False),
+        pa.field("training_loss", pa.float64()),
+        pa.field("held_out_loss", pa.float64()),
+        pa.field("fit_converged", pa.bool_()),
     ]
 )
 """Columns of the result files; null where a metric has no meaning."""

@@ -168,6 +168,7 @@ def _columns(row: Row, chunk: Chunk, knows_dynamics: bool) -> dict[str, np.ndarr
     wide = {"i": np.int64, "f": np.float64, "b": bool}
     values = {name: leaf.astype(wide[leaf.dtype.kind]) for name, leaf in row._asdict().items()}
     finite, converged = values.pop("finite"), values.pop("converged")
+    fitted = values.pop("fit_converged")
     # Only learners that report a gap can be said to have closed it.
     iterates = np.isfinite(values["moment_gap"]) | np.isfinite(values["equilibrium_gap"])
     keys = {
@@ -185,6 +186,7 @@ def _columns(row: Row, chunk: Chunk, knows_dynamics: bool) -> dict[str, np.ndarr
             "status": status,
             "knows_dynamics": np.full(count, knows_dynamics),
             "converged": np.where(iterates, converged, None),
+            "fit_converged": np.where(fitted >= 0, fitted == 1, None),
         }
     )
 
