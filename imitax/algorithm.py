@@ -77,13 +77,19 @@ def train(
         assert observe is not None
         return (index, state, metrics), observe(state, metrics, index)
 
+    def conclude(state, metrics):
+        if algorithm.conclude is None:
+            return metrics
+        found = algorithm.conclude(problem, state, metrics)
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), found, metrics)
+
     state = algorithm.init(jax.random.fold_in(key, 0), problem)
     start = (jnp.int32(0), state, blank_metrics())
     if num_checkpoints == 0:
         index, state, metrics = run_until(limit, start)
-        return Trained(state, metrics, index)
+        return Trained(state, conclude(state, metrics), index)
     (index, state, metrics), curve = jax.lax.scan(segment, start, jnp.arange(num_checkpoints))
-    return Trained(state, metrics, index, curve)
+    return Trained(state, conclude(state, metrics), index, curve)
 
 
 def _stop(limit: jax.Array, checkpoint: jax.Array, num_checkpoints: int) -> jax.Array:

@@ -3,8 +3,10 @@
 Tabular, the estimate is the empirical action distribution where something was seen; where nothing
 was seen it is uniform (the definition of Xu, Li and Yu 2022) or the first action. Non-stationary
 (one table per step) unless `stationary=true` (one table for all steps). With a network, one of the
-losses of `imitax.losses` is minimised by Adam on minibatches; an algorithm step is a gradient step,
-and with validation the `check_every` gradient steps up to a look at the held-out samples.
+losses of `imitax.losses` is minimised by Adam on minibatches until the fit is done
+(`imitax.plateau`), or for `num_steps` gradient steps; a linear network under squared error is
+solved. An algorithm step is a gradient step where they are counted, and else the gradient steps up
+to the next judgement of the fit: with validation `check_every`, the next look at what is held out.
 """
 
 from typing import Any, NamedTuple
@@ -12,15 +14,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax import supervised
+from imitax import least_squares, plateau, supervised, training
 from imitax.algorithm import blank_metrics
 from imitax.config import check_ranges, config, setting
-from imitax.demonstrations import num_labels
+from imitax.demonstrations import check_labels, labels_setting, num_labels
 from imitax.envs.tabular import TabularFamily
 from imitax.network_settings import NetworkSettings, head
 from imitax.policies import Policy, tabular
 from imitax.samples import Dataset, dataset, hold_out
-from imitax.types import Algorithm, Demand, Problem
+from imitax.types import Algorithm, Demand, Metrics, Problem
 
 
 @config
@@ -30,13 +32,14 @@ class TabularBCConfig:
     policy: str = setting("auto", "representation", choices=("auto", "tabular"))
     stationary: bool = setting(False, "one table for all steps instead of one per step")
     unseen: str = setting("uniform", "action where nothing was seen", choices=("uniform", "first"))
+    labels: int = labels_setting()
 
 
 @config
 class NetworkBCConfig(NetworkSettings):
     """Behavioural cloning with a network."""
 
-    num_steps: int = setting(1000, "gradient steps", low=1)
+    num_steps: int = setting(0, "gradient steps; 0 trains until the fit is done", low=0)
 
 
 class TabularBCState(NamedTuple):
@@ -105,10 +108,12 @@ def bc(env: Any, config: TabularBCConfig | NetworkBCConfig | None = None) -> Alg
     if config is None:
         config = TabularBCConfig() if isinstance(env, TabularFamily) else NetworkBCConfig()
     check_ranges(config, "bc")
-    return _tabular(config) if isinstance(config, TabularBCConfig) else _network(env, config)
+    return _tabular(env, config) if isinstance(config, TabularBCConfig) else _network(env, config)
 
 
-def _tabular(config: TabularBCConfig) -> Algorithm:
+def _tabular(env: Any, config: TabularBCConfig) -> Algorithm:
+    check_labels(config.labels, env, "bc")
+
     def table(problem: Problem, counts):
         horizon, stationary = problem.horizon, config.stationary
         return likelihood_table(counts, horizon, stationary=stationary, unseen=config.unseen)
@@ -120,7 +125,7 @@ def _tabular(config: TabularBCConfig) -> Algorithm:
 
     def step(key, problem: Problem, state: TabularBCState):
         del key
-        metrics = blank_metrics()._replace(expert_labels=num_labels(problem))
+        metrics = blank_metrics()._replace(expert_labels=num_labels(problem, config.labels))
         counts = problem.demonstrations.require_counts()
         return state._replace(table=table(problem, counts)), metrics
 
@@ -128,11 +133,25 @@ def _tabular(config: TabularBCConfig) -> Algorithm:
         del problem
         return tabular(state.table)
 
-    return Algorithm(init, step, policy, lambda _: jnp.int32(1), Demand("counts"), False)
+    demand = Demand("counts", labels=config.labels)
+    return Algorithm(init, step, policy, lambda _: jnp.int32(1), demand, False, conclude=exact_fit)
+
+
+def exact_fit(problem: Problem, state: Any, metrics: Metrics) -> Metrics:
+    """`conclude` of a learner whose policy is computed: it took no gradient step and is done."""
+    del problem, state
+    return metrics._replace(fit_converged=jnp.int32(1))
 
 
 def _network(env: Any, config: NetworkBCConfig) -> Algorithm:
-    network, num_updates = head(config, env, "bc"), config.num_steps
+    network, is_counted = head(config, env, "bc"), config.num_steps > 0
+    is_exact = least_squares.applies(config, network, is_counted, "bc")
+    if is_exact:
+        advance = _solve
+    elif is_counted:
+        advance = _counted_leg if config.validation else _counted_step
+    else:
+        advance = training.next_leg
 
     def init(key, problem: Problem):
         num_rows = problem.capacity.num_demos * problem.capacity.horizon
@@ -145,20 +164,48 @@ def _network(env: Any, config: NetworkBCConfig) -> Algorithm:
 
     def step(key, problem: Problem, state: NetworkBCState):
         del problem
-        fit, data, converged = state
-        done = supervised.num_taken(fit)
-        if config.validation:
-            fit = supervised.train_and_look(key, network, config, fit, data, done, num_updates)
-            converged = supervised.stopped(config, fit)
-        else:
-            progress = done / num_updates
-            fit, _ = supervised.update(key, network, config, fit, data, progress=progress)
+        data = state.data
+        fit = advance(key, network, config, state.fit, data)
         metrics = blank_metrics()._replace(expert_labels=data.size)
+        converged = state.converged
+        if not (is_counted or is_exact):
+            converged = training.is_done(config, fit, data)
+        elif config.validation:
+            converged = supervised.stopped(config, fit)
         return NetworkBCState(fit, data, converged), metrics
 
     def policy(problem: Problem, state: NetworkBCState) -> Policy:
         del problem
         return supervised.policy(network, state.fit)
 
-    legs = -(-num_updates // config.check_every) if config.validation else num_updates
-    return Algorithm(init, step, policy, lambda _: jnp.int32(legs), Demand("episodes"), False)
+    def num_steps(problem: Problem):
+        if is_exact:
+            return jnp.int32(1)
+        if is_counted:
+            leg = config.check_every if config.validation else 1
+            return jnp.int32(-(-config.num_steps // leg))
+        size = jnp.sum(problem.demonstrations.require_episodes()[2])
+        return plateau.most_legs(size, config.batch_size, training.leg_length(config))
+
+    def conclude(problem: Problem, state: NetworkBCState, metrics: Metrics) -> Metrics:
+        del problem
+        return training.conclude(network, config, state.fit, state.data, metrics)
+
+    demand = Demand("episodes", labels=config.labels)
+    return Algorithm(init, step, policy, num_steps, demand, False, conclude=conclude)
+
+
+def _solve(key, network, config, fit, data):
+    del key
+    return training.solved(network, config, fit, data)
+
+
+def _counted_step(key, network, config, fit, data):
+    progress = supervised.num_taken(fit) / config.num_steps
+    return supervised.update(key, network, config, fit, data, progress=progress)[0]
+
+
+def _counted_leg(key, network, config, fit, data):
+    first, count = supervised.num_taken(fit), config.num_steps
+    length = jnp.minimum(config.check_every, count - first)
+    return training.train_leg(key, network, config, fit, data, first, length, count)

@@ -11,10 +11,14 @@ step with probability beta_i:
     exponential   beta_decay^i       (the paper's p^i)
 
 We return the last policy; the paper returns the best on validation. A network's losses and training
-are those of behavioural cloning; each round goes on from the last one's parameters or retrains
-fresh ones. With `normalise`, observations are measured when parameters are fresh: by the first
-demonstration if rounds go on from it, by all labels if each round retrains. With `validation`, a
-sample stays held out for good, and each round keeps its best parameters.
+are those of behavioural cloning: its last fit goes on until it is done (`imitax.plateau`), unless
+gradient steps are counted. Before the last round, labels are collected by policies that took
+`FIRST_UPDATES` gradient steps at first and `ROUND_UPDATES` in each round. Each round goes on from
+the last one's parameters or, with `refit=restart`, retrains fresh ones until that fit is done.
+Observations are measured when parameters are fresh: by the first demonstrations if rounds go on
+from them, by all labels if each round retrains. With `validation`, a sample stays held out for
+good, and each round keeps its best parameters. `labels` ends the asking: the episode that would
+pass it is labelled in part, and none follows.
 """
 
 from typing import Any, ClassVar, NamedTuple
@@ -22,11 +26,11 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax import rollout, supervised
+from imitax import least_squares, rollout, supervised, training
 from imitax.algorithm import blank_metrics
-from imitax.bc import likelihood_row, pooled
+from imitax.bc import exact_fit, likelihood_row, pooled
 from imitax.config import check_ranges, config, setting
-from imitax.demonstrations import num_labels
+from imitax.demonstrations import check_labels, labels_setting, num_labels, num_whole
 from imitax.distributions import Distribution, Mixture, inverse_cdf
 from imitax.envs.tabular import TabularFamily
 from imitax.mdp import at, put
@@ -34,7 +38,10 @@ from imitax.network_settings import NetworkSettings, among, check_meaning, head
 from imitax.policies import Policy, tabular, tabulate
 from imitax.samples import Dataset, append, dataset, hold_out
 from imitax.sums import rounded
-from imitax.types import Algorithm, Demand, Problem
+from imitax.types import Algorithm, Demand, Metrics, Problem
+
+FIRST_UPDATES, ROUND_UPDATES = 1000, 200
+"""Gradient steps before the last round, where the settings say none: at first, and in a round."""
 
 
 @config
@@ -65,6 +72,7 @@ class TabularDaggerConfig(Mixing):
     policy: str = setting("auto", "representation", choices=("auto", "tabular"))
     stationary: bool = setting(False, "one table for all steps instead of one per step")
     unseen: str = setting("uniform", "action where nothing was seen", choices=("uniform", "first"))
+    labels: int = labels_setting()
 
 
 @config
@@ -76,9 +84,16 @@ class NetworkDaggerConfig(Mixing, NetworkSettings):
         "each round goes on from the last one's parameters, or retrains fresh ones",
         choices=("continue", "restart"),
     )
-    updates_per_round: int = setting(200, "gradient steps of a round, refit=continue", low=1)
+    updates_per_round: int = setting(
+        0,
+        "gradient steps of a round, refit=continue; 0: the last trains until the fit is done",
+        low=0,
+    )
     first_updates: int = setting(
-        1000, "gradient steps from fresh parameters: at first, with refit=restart always", low=1
+        0,
+        "gradient steps from fresh parameters: at first, with refit=restart always; 0: until the "
+        "fit is done, but with refit=continue few at first",
+        low=0,
     )
 
 
@@ -126,8 +141,16 @@ def expert_share(config: Mixing, round_index: jax.Array, num_rounds: jax.Array) 
 
 def num_rounds(config: Mixing, problem: Problem) -> jax.Array:
     """Rounds of the learner's own episodes, int32: what the demonstrations leave, rounded up."""
-    own = problem.num_demos - jnp.minimum(config.first_episodes, problem.num_demos)
+    most = _most_episodes(config, problem)
+    own = most - jnp.minimum(config.first_episodes, most)
     return (own + config.episodes_per_round - 1) // config.episodes_per_round
+
+
+def _most_episodes(config: Any, problem: Problem) -> jax.Array:
+    """Labelled episodes at most: of a table, whose episodes are whole, as `labels` allows."""
+    if not config.labels or not isinstance(config, TabularDaggerConfig):
+        return problem.num_demos
+    return jnp.minimum(problem.num_demos, num_whole(config.labels, problem.horizon))
 
 
 def dagger(env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = None) -> Algorithm:
@@ -156,6 +179,7 @@ def dagger(env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = 
 
 def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
     size = config.episodes_per_round
+    check_labels(config.labels, env, "dagger")
 
     def init(key, problem: Problem):
         del key
@@ -164,8 +188,8 @@ def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
         return TabularDaggerState(counts, problem.demonstrations.num_episodes, jnp.bool_(False))
 
     def step(key, problem: Problem, state: TabularDaggerState):
-        horizon, own = problem.horizon, problem.num_demos - state.num_episodes
-        own = jnp.minimum(own, size)
+        horizon = problem.horizon
+        own = jnp.minimum(_most_episodes(config, problem) - state.num_episodes, size)
         expert = tabulate(problem.expert, env.num_states, problem.capacity.horizon)
         first = problem.demonstrations.num_episodes
         index = 1 + (state.num_episodes - first) // size
@@ -178,12 +202,15 @@ def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
         seen = jnp.zeros((problem.capacity.horizon, 2, size), jnp.int32)
         walker = rollout.walkers(problem.params.mdp)
         seen = rollout.walk(key, walker, horizon, size, visit, seen, num_draws=2)
-        counts = _aggregate_counts(config, state.counts, seen, horizon, own)
+        valid = _is_labelled(config, state.num_episodes, own, horizon, seen.shape)
+        counts = _aggregate_counts(config, state.counts, seen, valid)
         num_episodes = state.num_episodes + own
-        metrics = blank_metrics()._replace(
-            expert_labels=num_labels(problem) + (num_episodes - first) * horizon,
-            environment_steps=(num_episodes - first) * horizon,
-        )
+        asked = num_episodes * horizon
+        if config.labels:
+            asked = jnp.minimum(asked, config.labels)
+        shown = num_labels(problem, config.labels)
+        steps = asked - jnp.minimum(first * horizon, asked)
+        metrics = blank_metrics()._replace(expert_labels=shown + steps, environment_steps=steps)
         return TabularDaggerState(counts, num_episodes, state.converged), metrics
 
     def policy(problem: Problem, state: TabularDaggerState) -> Policy:
@@ -194,9 +221,8 @@ def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
     def num_steps(problem: Problem):
         return jnp.maximum(num_rounds(config, problem), 1)
 
-    return Algorithm(
-        init, step, policy, num_steps, Demand("counts", at_most=config.first_episodes), False
-    )
+    demand = Demand("counts", at_most=config.first_episodes, labels=config.labels)
+    return Algorithm(init, step, policy, num_steps, demand, False, conclude=exact_fit)
 
 
 class _Round(NamedTuple):
@@ -220,11 +246,18 @@ def _label_and_act(config, rules: _Round, seen, time, state, uniform):
     return put(seen, time, jnp.stack([state, label])), action
 
 
-def _aggregate_counts(config, counts, seen, horizon, own):
-    """Add the labels of the first `own` episodes of a round, [T, 2, B], to the counts."""
-    max_horizon, _, size = seen.shape
-    times = jnp.arange(max_horizon)[:, None]
-    valid = (times < horizon) & (jnp.arange(size) < own)
+def _is_labelled(config, num_episodes, own, horizon, shape):
+    """Which steps of a round's episodes the expert labels, bool [T, B]: all of the first `own`."""
+    times, index = jnp.arange(shape[0])[:, None], jnp.arange(shape[2])
+    valid = (times < horizon) & (index < own)
+    if config.labels:
+        valid &= (num_episodes + index) * horizon + times < config.labels
+    return valid
+
+
+def _aggregate_counts(config, counts, seen, valid):
+    """Add the valid labels of a round, seen [T, 2, B] and valid [T, B], to the counts."""
+    times = jnp.arange(len(seen))[:, None]
     rows = jnp.zeros_like(times) if config.stationary else times
     return counts.at[rows, seen[:, 0], seen[:, 1]].add(valid.astype(counts.dtype))
 
@@ -237,6 +270,17 @@ def mixed(params: Any, obs: jax.Array, time: jax.Array) -> Distribution:
 
 def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
     network, size = head(config, env, "dagger"), config.episodes_per_round
+    is_counted = config.first_updates > 0 or config.updates_per_round > 0
+    is_exact = least_squares.applies(config, network, is_counted, "dagger")
+
+    def refit(key, fit, data, is_fresh, is_last, has_new):
+        if is_exact:
+            return training.solved(network, config, fit, data)
+        return _refit(key, network, config, fit, data, is_fresh, is_last, has_new)
+
+    def is_full(problem: Problem, data, num_episodes):
+        enough = num_episodes >= problem.num_demos
+        return enough | (data.size >= config.labels) if config.labels else enough
 
     def init(key, problem: Problem):
         start_key, fit_key = jax.random.split(key)
@@ -247,9 +291,11 @@ def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
             start_key, held_key = jax.random.split(start_key)
             data = hold_out(held_key, data, config.validation)
         fit = supervised.start(start_key, network, config, data)
-        fit = supervised.train_on(fit_key, network, config, fit, data, config.first_updates)
         num_episodes = problem.demonstrations.num_episodes
-        return NetworkDaggerState(fit, data, num_episodes, jnp.int32(0), jnp.bool_(False))
+        full = is_full(problem, data, num_episodes)
+        fit = refit(fit_key, fit, data, True, full, True)
+        done = full if config.labels else jnp.bool_(False)
+        return NetworkDaggerState(fit, data, num_episodes, jnp.int32(0), done)
 
     def step(key, problem: Problem, state: NetworkDaggerState):
         roll_key, fit_key = jax.random.split(key)
@@ -257,11 +303,13 @@ def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
         share = expert_share(config, index, num_rounds(config, problem))
         acting = Policy((problem.expert, supervised.policy(network, state.fit), share), mixed)
         own = jnp.minimum(problem.num_demos - state.num_episodes, size)
-        data = _aggregate(roll_key, env, problem, acting, size, own, state.data)
-        new = data.size - state.data.size
-        fit = _refit(fit_key, network, config, state.fit, data, own > 0)
+        data = _aggregate(roll_key, env, problem, acting, size, own, state.data, config.labels)
+        new, num_episodes = data.size - state.data.size, state.num_episodes + own
+        full = is_full(problem, data, num_episodes)
+        fit = refit(fit_key, state.fit, data, False, full, new > 0)
         own_steps = state.own_steps + new
-        state = NetworkDaggerState(fit, data, state.num_episodes + own, own_steps, state.converged)
+        done = full if config.labels else state.converged
+        state = NetworkDaggerState(fit, data, num_episodes, own_steps, done)
         metrics = blank_metrics()._replace(expert_labels=data.size, environment_steps=own_steps)
         return state, metrics
 
@@ -272,25 +320,36 @@ def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
     def num_steps(problem: Problem):
         return jnp.maximum(num_rounds(config, problem), 1)
 
-    return Algorithm(
-        init, step, policy, num_steps, Demand("episodes", at_most=config.first_episodes), False
-    )
+    def conclude(problem: Problem, state: NetworkDaggerState, metrics: Metrics) -> Metrics:
+        del problem
+        metrics = metrics._replace(expert_labels=state.data.size, environment_steps=state.own_steps)
+        return training.conclude(network, config, state.fit, state.data, metrics)
+
+    demand = Demand("episodes", at_most=config.first_episodes, labels=config.labels)
+    return Algorithm(init, step, policy, num_steps, demand, False, conclude=conclude)
 
 
-def _refit(key, network, config: NetworkDaggerConfig, fit, data, has_new):
+def _refit(key, network, config: NetworkDaggerConfig, fit, data, is_fresh, is_last, has_new):
     """Train on all labels, from where the last round ended or afresh; not without a new label."""
-    num_updates = config.updates_per_round
-    if config.refit == "restart":
+    restarts = config.refit == "restart"
+    if restarts and not is_fresh:
         start_key, key = jax.random.split(key)
         fresh = supervised.start(start_key, network, config, data)
+        fresh = fresh._replace(num_updates=fit.num_updates)
         fit = jax.tree.map(lambda new, old: jnp.where(has_new, new, old), fresh, fit)
-        num_updates = config.first_updates
-    updates = jnp.where(has_new, num_updates, 0)
-    return supervised.train_on(key, network, config, fit, data, updates)
+    from_fresh = is_fresh or restarts
+    count = config.first_updates if from_fresh else config.updates_per_round
+    where = (key, network, config, fit, data)
+    if count:
+        new = training.train_on(*where, jnp.where(has_new, count, 0))
+    else:
+        few = jnp.where(has_new, FIRST_UPDATES if from_fresh else ROUND_UPDATES, 0)
+        new = training.train_until_done(*where, is_last=(is_last | restarts) & has_new, few=few)
+    return jax.tree.map(lambda new, old: jnp.where(has_new, new, old), new, fit)
 
 
-def _aggregate(key, env, problem, acting, size, own, data):
-    """Append the expert's labels of `own` of `size` episodes of the acting policy."""
+def _aggregate(key, env, problem, acting, size, own, data, most):
+    """Append the expert's labels of `own` of `size` episodes of the acting policy, up to `most`."""
 
     def run(index):
         return rollout.rollout(
@@ -308,4 +367,7 @@ def _aggregate(key, env, problem, acting, size, own, data):
     lengths = jnp.where(jnp.arange(size) < own, episodes.length, 0)
     valid = jnp.arange(max_horizon) < lengths[:, None]
     flat = [x.reshape(size * max_horizon, *x.shape[2:]) for x in (episodes.obs, episodes.label)]
-    return append(data, flat[0], flat[1], valid.ravel())
+    valid = valid.ravel()
+    if most:
+        valid &= data.size + jnp.cumsum(valid.astype(jnp.int32)) <= most
+    return append(data, flat[0], flat[1], valid)

@@ -94,11 +94,56 @@ def shuffled(key: jax.Array, shown: Demonstrations) -> Demonstrations:
     return shown._replace(action=jax.vmap(shuffle)(indices, action, length))
 
 
-def num_labels(problem: Problem) -> jax.Array:
-    """Number of pairs shown to a learner that reads counts, int32."""
+def labels_setting() -> Any:
+    """The setting `labels` of every algorithm that fits a policy to the expert's actions."""
+    return setting(
+        0,
+        "expert labels at most: whole episodes as far as they go, then a part of one; 0 for all",
+        low=0,
+        high=2**31 - 1,
+    )
+
+
+def num_whole(labels: int, horizon: jax.Array) -> jax.Array:
+    """Episodes of `horizon` labels that hold `labels` of them, the last one perhaps in part."""
+    return jax.lax.div(jnp.int32(labels) - 1, horizon) + 1
+
+
+def limited(shown: Demonstrations, labels: int) -> Demonstrations:
+    """The first `labels` pairs: whole episodes as far as they go, then the beginning of one.
+
+    Args:
+        shown: with episodes, [N, T, ...].
+        labels: static; 0 returns the demonstrations as they are.
+
+    Returns:
+        Demonstrations whose `length` adds up to at most `labels`, and the number of episodes with
+        a pair among them.
+    """
+    if labels == 0:
+        return shown
+    _, _, length = shown.require_episodes()
+    before = jnp.cumsum(length) - length
+    length = jnp.clip(labels - before, 0, length)
+    return shown._replace(length=length, num_episodes=jnp.sum((length > 0).astype(jnp.int32)))
+
+
+def check_labels(labels: int, env: Any, name: str) -> None:
+    """Refuse to count labels in a table of sub-sampled episodes; raises `SpecError`."""
+    every = env.settings.subsample
+    if labels and every > 1:
+        raise SpecError(
+            f"{name}: labels={labels} has no meaning in a table with subsample={every}; leave one "
+            "of them out, or use policy=mlp"
+        )
+
+
+def num_labels(problem: Problem, labels: int = 0) -> jax.Array:
+    """Number of pairs shown to a learner that reads counts, int32; at most `labels` if not 0."""
     shown = problem.demonstrations
     if problem.subsample == 1:
-        return shown.num_episodes * problem.horizon
+        whole = shown.num_episodes * problem.horizon
+        return jnp.minimum(whole, labels) if labels else whole
     counts = shown.require_counts()
     within = (jnp.arange(counts.shape[0]) < problem.horizon)[:, None, None]
     return jnp.sum(jnp.where(within, counts, 0.0)).astype(jnp.int32)

@@ -10,6 +10,7 @@ import numpy as np
 from gymnax.environments import spaces
 
 from imitax.config import SpecError, config, is_concrete, setting
+from imitax.demonstrations import labels_setting
 from imitax.losses import CONTINUOUS, DISCRETE, LIKELIHOODS
 from imitax.networks import CONV_WIDTH, MLP, Head
 from imitax.spec import show
@@ -39,6 +40,11 @@ class NetworkSettings:
     )
     components: int = setting(5, "normal distributions in loss=mixture", low=1)
     act: str = setting("mode", "how the trained policy acts", choices=("mode", "sample"))
+    solver: str = setting(
+        "auto",
+        "exact solves hidden=none, loss=mse; auto does so unless gradient steps are counted",
+        choices=("auto", "adam", "exact"),
+    )
     learning_rate: float = setting(1e-3, "Adam step size per gradient step", above=0.0)
     decay: str = setting(
         "none",
@@ -53,7 +59,11 @@ class NetworkSettings:
     )
     entropy: float = setting(0.0, "weight of the policy's entropy, cross-entropy only", low=0.0)
     l2: float = setting(0.0, "half of it times the squared weights is added to the loss", low=0.0)
-    normalise: bool = setting(False, "observations in units of their spread in the labels")
+    normalise: str = setting(
+        "auto",
+        "observations in units of their spread in the labels; auto: where they are vectors",
+        choices=("auto", "true", "false"),
+    )
     augment: str = setting(
         "none",
         "randomness while training: of hidden units, of inputs",
@@ -68,8 +78,9 @@ class NetworkSettings:
     )
     check_every: int = setting(50, "gradient steps between looks at the held-out samples", low=1)
     patience: int = setting(
-        0, "looks without a better one before training stops; 0 never stops", low=0
+        0, "looks without a better one before training stops; 0 never stops for that", low=0
     )
+    labels: int = labels_setting()
 
 
 class Condition(NamedTuple):
@@ -171,7 +182,25 @@ def head(settings: NetworkSettings, env: Any, name: str) -> Head:
         image=_is_convolved(settings, obs_space, env, name),
     )
     bounds = _bounds(action_space, env, name) if loss == "squashed" else None
-    return Head(network, loss, num_states, settings.act, settings.components, bounds)
+    widths = None if num_states is not None or network.image else _half_widths(obs_space)
+    return Head(network, loss, num_states, settings.act, settings.components, bounds, widths)
+
+
+def normalises(settings: NetworkSettings, head: Head) -> bool:
+    """Whether observations are normalised; a configuration in Python may also say True or False."""
+    if settings.normalise == "auto":
+        return head.reads_vectors
+    return settings.normalise in (True, "true")
+
+
+def _half_widths(obs_space: Any) -> tuple[float, ...]:
+    """Half the extent of each coordinate of a box; 0 where one side has no bound."""
+    low, high = (
+        np.broadcast_to(np.asarray(side, float), obs_space.shape).ravel()
+        for side in (obs_space.low, obs_space.high)
+    )
+    bounded = np.maximum(-low, high) < float(np.finfo(np.float32).max) / 2
+    return tuple(np.where(bounded, (high - low) / 2.0, 0.0).tolist())
 
 
 def _num_outputs(settings: NetworkSettings, loss: str, size: int) -> int:
@@ -183,7 +212,7 @@ def _num_outputs(settings: NetworkSettings, loss: str, size: int) -> int:
 
 
 def _check_inputs(settings: NetworkSettings, env: Any, num_states: int | None, name: str) -> None:
-    if settings.normalise and num_states is not None:
+    if settings.normalise in (True, "true") and num_states is not None:
         raise SpecError(
             f"{name}: normalise=true has no meaning for {env.name}, whose observation is the "
             f"number of a state; leave normalise out"

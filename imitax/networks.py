@@ -121,11 +121,18 @@ class Head:
     """K of a mixture."""
     bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Lower and upper corner of the action box, D numbers each, where `squashed` needs them."""
+    half_widths: tuple[float, ...] | None = None
+    """Of the observation box, F numbers, 0 where a coordinate has no bounds; None for all zero."""
 
     @property
     def num_actions(self) -> int:
         """Of a discrete space; 0 where actions are vectors."""
         return self.network.num_outputs if self.loss == "cross-entropy" else 0
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether observations are vectors of numbers: neither states nor images."""
+        return self.num_states is None and not self.network.image
 
     def raw_inputs(self, obs: jax.Array) -> jax.Array:
         """One observation as the network takes it, before normalisation: [D] or [H, W, C]."""

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from imitax.networks import Head
 from imitax.samples import Dataset, add_up
 
-FLOOR = 1e-6
-"""A coordinate with a smaller standard deviation is taken for a constant."""
+FLOOR = 1e-2
+"""A coordinate that varies by a smaller part of its own size is taken for a constant."""
 
 
 class Normaliser(NamedTuple):
@@ -18,7 +18,7 @@ class Normaliser(NamedTuple):
     mean: jax.Array
     """[F]: of each coordinate of a vector, of each channel of an image."""
     scale: jax.Array
-    """[F], positive: the standard deviation, or 1 where it is below `FLOOR`."""
+    """[F], positive: the standard deviation, or a size where a coordinate hardly varies."""
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Inputs [..., F], each coordinate with mean 0 and deviation 1 over the data."""
@@ -29,7 +29,11 @@ def normaliser(head: Head, data: Dataset) -> Normaliser:
     """Mean and standard deviation (divided by n, not n - 1) of all filled rows of a data set.
 
     Sums are of differences to the first row, so that a constant coordinate has deviation 0
-    exactly; it passes with its mean removed and unscaled.
+    exactly. A coordinate that hardly varies in the data may vary elsewhere, and divided by its
+    deviation it would then be nothing that the network was ever trained on. So one whose deviation
+    is below `FLOOR` of its size is taken for a constant: its mean is removed, and it is divided by
+    the half-width of its box, or, where the box has no bounds, by no less than 1. Its size is that
+    half-width, or |mean| without bounds.
     """
 
     def rows(number):
@@ -49,4 +53,12 @@ def normaliser(head: Head, data: Dataset) -> Normaliser:
 
     shift = mean_of(lambda x: x)
     deviation = jnp.sqrt(mean_of(lambda x: (x - shift) ** 2))
-    return Normaliser(first + shift, jnp.where(deviation > FLOOR, deviation, 1.0))
+    mean = first + shift
+    if head.half_widths is None:
+        size, unit = jnp.abs(mean), jnp.maximum(deviation, 1.0)
+    else:
+        half_widths = jnp.asarray(head.half_widths, mean.dtype)
+        size = jnp.where(half_widths > 0.0, half_widths, jnp.abs(mean))
+        unit = jnp.where(half_widths > 0.0, half_widths, jnp.maximum(deviation, 1.0))
+    varies = deviation > FLOOR * size
+    return Normaliser(mean, jnp.where(varies, deviation, unit))

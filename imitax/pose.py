@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax import keys, rollout
-from imitax.demonstrations import offsets, shuffled, subsampled
+from imitax.demonstrations import limited, num_whole, offsets, shuffled, subsampled
 from imitax.envs.tabular import TabularFamily
 from imitax.policies import Policy, tabulate
 from imitax.types import Capacity, Demand, Demonstrations, Problem
@@ -103,7 +103,7 @@ def demonstrate(
     length = jnp.where(jnp.arange(num_rows) < num_episodes, episodes.length, 0)
     shown = Demonstrations(episodes.obs, episodes.action, length, None, num_episodes)
     shown = shuffled(key, shown) if env.shuffles else shown
-    return subsampled(key, shown, env.settings.subsample)
+    return limited(subsampled(key, shown, env.settings.subsample), demand.labels)
 
 
 def _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, num_rows):
@@ -111,15 +111,25 @@ def _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, 
     walker, every = rollout.walkers(params.mdp), env.settings.subsample
     if demand.form == "counts":
         first = None if every == 1 else _first_steps(key, horizon, num_rows, every)
+        if demand.labels:
+            num_episodes = jnp.minimum(num_episodes, num_whole(demand.labels, horizon))
         counts = rollout.count(
-            key, walker, acting, horizon, num_episodes, capacity.horizon, every=every, first=first
+            key,
+            walker,
+            acting,
+            horizon,
+            num_episodes,
+            capacity.horizon,
+            every=every,
+            first=first,
+            labels=demand.labels,
         )
         return Demonstrations(None, None, None, counts, num_episodes)
     shape = (num_rows, capacity.horizon)
     states, actions = rollout.record(key, walker, acting, horizon, num_episodes, shape)
     length = jnp.where(jnp.arange(num_rows) < num_episodes, horizon, 0)
     shown = Demonstrations(states, actions, length, None, num_episodes)
-    return subsampled(key, shown, every)
+    return limited(subsampled(key, shown, every), demand.labels)
 
 
 def _first_steps(key, horizon, num_rows, every):

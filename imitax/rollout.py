@@ -104,6 +104,7 @@ def count(
     *,
     every: int = 1,
     first: jax.Array | None = None,
+    labels: int = 0,
 ) -> jax.Array:
     """How often the episodes of a policy visit each step, state and action.
 
@@ -117,6 +118,7 @@ def count(
         every: k, static; with `first`, only every k-th step of an episode counts.
         first: the first step that counts of each episode, below k, int32 [N], N a multiple of
             `BLOCK`.
+        labels: steps that count in all, episode by episode, static; 0 for no limit.
 
     Returns:
         Counts [T, S, A].
@@ -125,9 +127,12 @@ def count(
     num_states, num_actions = acting.shape[-2:]
 
     def run_block(b, counts):
-        weight = (b * BLOCK + jnp.arange(BLOCK) < num_episodes).astype(counts.dtype)
+        episode = b * BLOCK + jnp.arange(BLOCK)
+        weight = (episode < num_episodes).astype(counts.dtype)
 
         def weight_at(time):
+            if labels:
+                return weight * (episode * horizon + time < labels)
             if first is None:
                 return weight
             since = time - jax.lax.dynamic_slice(first, (b * BLOCK,), (BLOCK,))

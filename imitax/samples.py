@@ -105,6 +105,11 @@ def split(data: Dataset) -> tuple[Rows, Rows]:
     return _compact(filled & ~held_out), _compact(filled & held_out)
 
 
+def every_row(data: Dataset) -> Rows:
+    """All rows."""
+    return Rows(jnp.arange(data.obs.shape[0], dtype=jnp.int32), data.size)
+
+
 def _compact(chosen: jax.Array) -> Rows:
     number = jnp.arange(chosen.shape[0], dtype=jnp.int32)
     position = jnp.cumsum(chosen.astype(jnp.int32))

@@ -1,4 +1,7 @@
-"""The supervised training that behavioural cloning and DAgger share."""
+"""The supervised update that behavioural cloning and DAgger share: a gradient step on labels.
+
+How many of them a fit takes is the business of `imitax.training`.
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imitax import losses
-from imitax.network_settings import NetworkSettings
+from imitax import losses, plateau
+from imitax.network_settings import NetworkSettings, normalises
 from imitax.networks import Head
 from imitax.normalisation import normaliser
+from imitax.plateau import Plateau
 from imitax.policies import Policy
-from imitax.samples import Dataset, Rows, add_up, draw, draw_next, split
+from imitax.samples import Dataset, Rows, add_up, draw, draw_next
 
 ORDER = 2**32 - 3
 """Fold of a fit's key for the order of samples."""
@@ -32,6 +36,10 @@ class Fit(NamedTuple):
 
     params: Any
     optimiser: Any
+    plateau: Plateau
+    """Whether the loss on the present data still falls."""
+    num_updates: jax.Array
+    """Gradient steps in all, on these data and on earlier ones, int32."""
     normaliser: Any = None
     """`imitax.normalisation.Normaliser`, or None."""
     best: Best | None = None
@@ -44,9 +52,10 @@ def start(key: jax.Array, head: Head, settings: NetworkSettings, data: Dataset) 
     """Fresh parameters and optimiser, and the statistics of the data's observations."""
     params = head.init(key, data.obs[0])
     optimiser = optax.adam(settings.learning_rate).init(params)
-    statistics = normaliser(head, data) if settings.normalise else None
+    statistics = normaliser(head, data) if normalises(settings, head) else None
     order = jax.random.fold_in(key, ORDER) if settings.minibatches == "epochs" else None
-    return reset_best(settings, Fit(params, optimiser, statistics, order=order))
+    fit = Fit(params, optimiser, plateau.fresh(), jnp.int32(0), statistics, order=order)
+    return renewed(settings, fit)
 
 
 def num_taken(fit: Fit) -> jax.Array:
@@ -54,8 +63,9 @@ def num_taken(fit: Fit) -> jax.Array:
     return fit.optimiser[0].count
 
 
-def reset_best(settings: NetworkSettings, fit: Fit) -> Fit:
-    """The best parameters so far are the present ones, of unknown loss: the data are new."""
+def renewed(settings: NetworkSettings, fit: Fit) -> Fit:
+    """The same parameters on new data, of whose loss nothing is known."""
+    fit = fit._replace(plateau=plateau.fresh())
     if not settings.validation:
         return fit
     return fit._replace(best=Best(fit.params, jnp.asarray(jnp.inf), jnp.int32(0)))
@@ -63,14 +73,16 @@ def reset_best(settings: NetworkSettings, fit: Fit) -> Fit:
 
 def policy(head: Head, fit: Fit) -> Policy:
     """The policy of the parameters, of the best ones with validation."""
-    return Policy(_with_statistics(_kept(fit), fit), head)
+    return Policy(with_statistics(kept(fit), fit), head)
 
 
-def _kept(fit: Fit) -> Any:
+def kept(fit: Fit) -> Any:
+    """The parameters that count: the best ones with validation, else the last ones."""
     return fit.params if fit.best is None else fit.best.params
 
 
-def _with_statistics(params: Any, fit: Fit) -> Any:
+def with_statistics(params: Any, fit: Fit) -> Any:
+    """Parameters beside the statistics of the observations, as `Head` reads them."""
     return params if fit.normaliser is None else {**params, "normaliser": fit.normaliser}
 
 
@@ -83,6 +95,7 @@ def update(
     *,
     rows: Rows | None = None,
     progress: jax.Array | float = 0.0,
+    factor: jax.Array | float = 1.0,
 ) -> tuple[Fit, jax.Array]:
     """One Adam step (Kingma and Ba 2015) on a minibatch.
 
@@ -94,6 +107,7 @@ def update(
         data: all samples.
         rows: those to draw from; None for all of them.
         progress: share of the fit's gradient steps already taken; read where the rate decays.
+        factor: on the rate.
 
     Returns:
         The new fit and the minibatch's mean loss, weight penalty included.
@@ -108,14 +122,21 @@ def update(
     loss, gradient = jax.value_and_grad(_objective)(
         fit.params, noise_key, head, settings, fit, data, number
     )
-    optimiser = optax.adam(rate(settings, progress))
+    optimiser = optax.adam(rate(settings, progress) * factor)
     updates, state = optimiser.update(gradient, fit.optimiser)
-    return fit._replace(params=optax.apply_updates(fit.params, updates), optimiser=state), loss
+    if settings.validation:
+        seen = plateau.count_step(fit.plateau)
+    else:
+        seen = plateau.watch(fit.plateau, loss)
+    params = optax.apply_updates(fit.params, updates)
+    return fit._replace(
+        params=params, optimiser=state, plateau=seen, num_updates=fit.num_updates + 1
+    ), loss
 
 
 def _objective(params, key, head, settings, fit, data, number):
     """Mean loss of a minibatch, randomised as the settings say, and the weights' penalty."""
-    params = _with_statistics(params, fit)
+    params = with_statistics(params, fit)
     inputs = jax.vmap(lambda obs: head.inputs(params, obs))(data.obs[number])
     noise_key = drop_key = key
     if settings.augment == "both":
@@ -141,109 +162,33 @@ def rate(settings: NetworkSettings, progress: jax.Array | float) -> jax.Array | 
     return settings.learning_rate
 
 
-def train_on(
-    key: jax.Array,
-    head: Head,
-    settings: NetworkSettings,
-    fit: Fit,
-    data: Dataset,
-    num_updates: jax.Array | int,
-) -> Fit:
-    """Take `num_updates` gradient steps, or fewer where validation stops them.
-
-    With validation, `fit.params` are the best ones at the end; Adam's moments are the last ones.
-
-    Args:
-        key: folded with the number of each step.
-        head: the policy.
-        settings: of the training.
-        fit: before.
-        data: all samples.
-        num_updates: int32.
-    """
-    if settings.validation:
-        return _train_and_check(key, head, settings, fit, data, num_updates)
-
-    def body(index, fit):
-        progress = index / num_updates
-        step_key = jax.random.fold_in(key, index)
-        return update(step_key, head, settings, fit, data, progress=progress)[0]
-
-    return jax.lax.fori_loop(0, num_updates, body, fit)
-
-
-def _train_and_check(key, head, settings, fit, data, num_updates):
-    def unfinished(loop):
-        first, fit = loop
-        return (first < num_updates) & ~stopped(settings, fit)
-
-    def body(loop):
-        first, fit = loop
-        fit = train_and_look(key, head, settings, fit, data, first, num_updates)
-        return first + settings.check_every, fit
-
-    loop = (jnp.int32(0), reset_best(settings, fit))
-    fit = jax.lax.while_loop(unfinished, body, loop)[1]
-    return fit._replace(params=_kept(fit))
-
-
-def train_and_look(
-    key: jax.Array,
-    head: Head,
-    settings: NetworkSettings,
-    fit: Fit,
-    data: Dataset,
-    first: jax.Array,
-    num_updates: jax.Array | int,
-) -> Fit:
-    """The gradient steps from number `first` to the next look at the held-out samples, and it.
-
-    Args:
-        key: folded with the number of each step.
-        head: the policy.
-        settings: of the training.
-        fit: before.
-        data: all samples; `held_out` says which are only looked at.
-        first: int32.
-        num_updates: of the whole fit, int32; no step is taken beyond.
-    """
-    rows, held_out = split(data)
-
-    def body(index, fit):
-        progress = index / num_updates
-        step_key = jax.random.fold_in(key, index)
-        return update(step_key, head, settings, fit, data, rows=rows, progress=progress)[0]
-
-    last = jnp.minimum(first + settings.check_every, num_updates)
-    return look(head, settings, jax.lax.fori_loop(first, last, body, fit), data, held_out)
-
-
 def look(head: Head, settings: NetworkSettings, fit: Fit, data: Dataset, held_out: Rows) -> Fit:
     """Keep the parameters if their held-out loss is the lowest so far, or nothing is held out."""
     assert fit.best is not None
-    loss = validation_loss(head, settings, fit, data, held_out).astype(fit.best.loss.dtype)
+    loss = mean_loss(head, settings, fit, fit.params, data, held_out).astype(fit.best.loss.dtype)
     better = (loss < fit.best.loss) | (held_out.size == 0)
     found = Best(fit.params, loss, jnp.int32(0))
-    kept = fit.best._replace(stale=fit.best.stale + 1)
-    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, kept)
-    return fit._replace(best=best)
+    older = fit.best._replace(stale=fit.best.stale + 1)
+    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, older)
+    judged = plateau.judge(fit.plateau, loss, fit.plateau.count)
+    return fit._replace(best=best, plateau=judged._replace(count=jnp.int32(0)))
 
 
-def validation_loss(
-    head: Head, settings: NetworkSettings, fit: Fit, data: Dataset, held_out: Rows
+def mean_loss(
+    head: Head, settings: NetworkSettings, fit: Fit, params: Any, data: Dataset, rows: Rows
 ) -> jax.Array:
-    """Mean loss of the present parameters on rows of the data, without noise or penalty."""
-    params = _with_statistics(fit.params, fit)
+    """Mean loss of parameters on some rows of the data, without noise or penalty of the weights."""
+    params = with_statistics(params, fit)
 
     def term(number, inside):
-        rows = held_out.index[number]
-        inputs = jax.vmap(lambda obs: head.inputs(params, obs))(data.obs[rows])
+        chosen = rows.index[number]
+        inputs = jax.vmap(lambda obs: head.inputs(params, obs))(data.obs[chosen])
         outputs, log_scale = head.outputs(params, inputs)
         more = (settings.huber_width, settings.entropy)
-        each = losses.losses(head, outputs, log_scale, data.action[rows], *more)
+        each = losses.losses(head, outputs, log_scale, data.action[chosen], *more)
         return jnp.sum(jnp.where(inside, each, 0.0))
 
-    return add_up(term, held_out.size) / jnp.maximum(held_out.size, 1)
+    return add_up(term, rows.size) / jnp.maximum(rows.size, 1)
 
 
 def stopped(settings: NetworkSettings, fit: Fit) -> jax.Array:

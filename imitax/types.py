@@ -69,6 +69,9 @@ class Demand(NamedTuple):
     """`counts`, `episodes` or `none`."""
     at_most: int | None = None
     """Number of episodes it reads at most; None for all of them."""
+    labels: int = 0
+    """Number of pairs it reads at most: whole episodes as far as they go, then the beginning of
+    one; 0 for all of them."""
 
 
 @jax.tree_util.register_dataclass
@@ -133,3 +136,6 @@ class Algorithm(NamedTuple):
     """Whether it reads the transition probabilities."""
     reward: Callable[[Problem, Any], jax.Array] | None = None
     """`reward(problem, state) -> [S, A]`, for learners that recover one."""
+    conclude: Callable[[Problem, Any, Metrics], Metrics] | None = None
+    """`conclude(problem, state, metrics) -> metrics`: what is computed once, after the last step,
+    for learners that fit a policy."""

@@ -88,7 +88,7 @@ def test_the_remedies_work():
 
 def test_tracers_pass_every_check():
     env = imitax.environment("lane")
-    config = imitax.NetworkBCConfig(augment="both", loss="huber")
+    config = imitax.NetworkBCConfig(augment="both", loss="huber", num_steps=7)
 
     def build(config):
         return imitax.bc(env, config).num_steps(None)

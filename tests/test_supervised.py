@@ -10,7 +10,7 @@ import pytest
 from test_networks import forward
 
 import imitax
-from imitax import supervised
+from imitax import supervised, training
 from imitax.network_settings import NetworkSettings
 from imitax.networks import MLP, Head
 from imitax.samples import Dataset
@@ -31,7 +31,7 @@ def fitted(head, settings, data, num_updates, key=KEY):
     def run(key):
         start_key, train_key = jax.random.split(key)
         fit = supervised.start(start_key, head, settings, data)
-        return supervised.train_on(train_key, head, settings, fit, data, num_updates)
+        return training.train_on(train_key, head, settings, fit, data, num_updates)
 
     return run(key)
 
@@ -67,7 +67,12 @@ def ridge(obs, action, penalty):
 def test_a_linear_network_reaches_least_squares_and_ridge(chosen, penalty):
     obs, action = lane()
     settings = NetworkSettings(
-        hidden=(), batch_size=512, learning_rate=0.03, decay="linear", **chosen
+        hidden=(),
+        batch_size=512,
+        learning_rate=0.03,
+        decay="linear",
+        normalise="false",
+        **chosen,
     )
     layer = fitted(LINEAR, settings, samples(obs, action), 1500).params["params"]["Dense_0"]
     weight, bias = ridge(np.float64(obs), np.float64(action), penalty)
@@ -131,7 +136,10 @@ def test_a_mixture_plays_both_modes():
     assert abs(abs(float(bimodal("mixture").mode()[0])) - 1.0) < 0.1
 
 
-VALIDATION = "bc:validation=40,check_every=5,patience=3,hidden=32,learning_rate=0.02,num_steps=203"
+VALIDATION = (
+    "bc:validation=40,check_every=5,patience=3,hidden=32,learning_rate=0.02,num_steps=203,"
+    "normalise=false"
+)
 
 
 @functools.cache
@@ -205,7 +213,7 @@ def test_held_out_samples_are_never_trained_on():
 def taken(settings, data):
     """Parameters after the steps before a look."""
     fit = supervised.start(KEY, LINEAR, settings, data)
-    fit = supervised.train_and_look(KEY, LINEAR, settings, fit, data, jnp.int32(0), 4)
+    fit = training.train_leg(KEY, LINEAR, settings, fit, data, 0, 4, 4)
     return np.concatenate([np.ravel(x) for x in jax.tree.leaves(fit.params)])
 
 
