@@ -35,6 +35,7 @@ CLONING = {
     "learning_rate": workload.CLONING_RATE,
     "batch_size": workload.BATCH,
     "minibatches": "epochs",
+    "normalise": "false",
     "entropy": workload.ENTROPY,
 }
 PLAYER = workload.PPO | {

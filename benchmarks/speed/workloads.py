@@ -6,7 +6,8 @@ CARTPOLE = "CartPole-v1"
 GRID = "gridworld:size=10x10,start=uniform,temperature=1"
 CLIFF = "reset-cliff:num_states=10,num_actions=5"
 DAGGER = (
-    "dagger:schedule=linear,episodes_per_round={episodes},first_updates=1,updates_per_round={n}"
+    "dagger:normalise=false,schedule=linear,episodes_per_round={episodes},first_updates=1,"
+    "updates_per_round={n}"
 )
 GAIL = (
     "gail:num_envs=8,rollout=128,batch_size=64,epochs=5,learning_rate=4e-4,discount=0.95,"
@@ -32,9 +33,9 @@ class Workload(NamedTuple):
 
 FULL = (
     Workload("bc-training", "BC, 1000 steps, training alone", "training",
-             CARTPOLE, "bc:num_steps=1000", 500, 10, 0),
+             CARTPOLE, "bc:normalise=false,num_steps=1000", 500, 10, 0),
     Workload("bc", "BC, 1000 steps, whole experiment", "experiment",
-             CARTPOLE, "bc:num_steps=1000", 500, 10, 10),
+             CARTPOLE, "bc:normalise=false,num_steps=1000", 500, 10, 10),
     Workload("bc-exact", "BC in a table, 10 states, 5 actions, horizon 64", "experiment",
              CLIFF, "bc", 64, 100, 1),
     Workload("dagger", "DAgger, 10 rounds of 8 episodes", "experiment",
@@ -50,9 +51,9 @@ FULL = (
 
 QUICK = (
     Workload("bc-training", "BC, 20 steps, training alone", "training",
-             CARTPOLE, "bc:num_steps=20", 20, 2, 0),
+             CARTPOLE, "bc:normalise=false,num_steps=20", 20, 2, 0),
     Workload("bc", "BC, 20 steps, whole experiment", "experiment",
-             CARTPOLE, "bc:num_steps=20", 20, 2, 1),
+             CARTPOLE, "bc:normalise=false,num_steps=20", 20, 2, 1),
     Workload("bc-exact", "BC in a table, horizon 8", "experiment", CLIFF, "bc", 8, 4, 1),
     Workload("dagger", "DAgger, 1 round of 2 episodes", "experiment",
              CARTPOLE, DAGGER.format(episodes=2, n=5), 20, 3, 1),
