@@ -1,7 +1,7 @@
 """What every algorithm promises, over one table of all of them.
 
-A case's programs are compiled once and shared by its tests; pytest runs the tests case by case, and
-all in one process, so that what runs without jit compiles each small operation once for all cases.
+A case's programs are compiled once and shared by its tests; pytest runs the tests case by case.
+What runs without jit compiles each small operation once for all cases.
 """
 
 import dataclasses
@@ -20,9 +20,6 @@ from imitax.types import Capacity, Metrics
 CAPACITY = Capacity(horizon=6, num_demos=5)
 LARGER = Capacity(horizon=11, num_demos=40)
 HORIZON, NUM_DEMOS, SEED = 5, 4, 3
-
-
-pytestmark = pytest.mark.xdist_group("contract")
 
 
 @pytest.fixture(scope="module", params=[pytest.param(x, id=str(x)) for x in CASES])
@@ -78,10 +75,12 @@ class Programs:
     @functools.cached_property
     def alone(self):
         """One seed. Of a table the harness's own program; networks save a compilation with the one
-        that reads rewards and padding from its arguments, here 1 and clean."""
+        that has rewards and padding as arguments, here NaN as `pose` leaves them, and clean."""
         if self.case.is_tabular:
             return self.compiled(functools.partial(self.run, CAPACITY))
-        return functools.partial(self.may_be_spoiled, value=jnp.float32(1.0), garbage=jnp.int32(0))
+        return functools.partial(
+            self.may_be_spoiled, value=jnp.float32(jnp.nan), garbage=jnp.int32(0)
+        )
 
     def learn(self, value, garbage):
         """The policy learned where rewards are `value` and the padding holds `garbage`."""
