@@ -170,11 +170,12 @@ def build(case):
     return env, imitax.algorithm(case.algorithm, env)
 
 
-def experiment(env, algorithm, seed, horizon, num_demos, capacity):
-    """One seed, start to finish, as a flat record."""
+def experiment(env, algorithm, seed, horizon, num_demos, capacity, spoil=None):
+    """One seed, start to finish, as a flat record; learned from the problem as `spoil` has it."""
     instance = imitax.pose(env, seed, horizon, num_demos, capacity, algorithm.demand)
-    trained = imitax.train(instance.learner_key, algorithm, instance.problem)
-    policy = algorithm.policy(instance.problem, trained.state)
+    problem = instance.problem if spoil is None else spoil(instance.problem)
+    trained = imitax.train(instance.learner_key, algorithm, problem)
+    policy = algorithm.policy(problem, trained.state)
     outcome = imitax.evaluate(env, instance, policy, num_episodes=3)
     return {
         **outcome._asdict(),

@@ -1,6 +1,7 @@
 """What every algorithm promises, over one table of all of them.
 
 A case's programs are compiled once and shared by its tests; pytest runs the tests case by case.
+What runs without jit compiles each small operation once for all cases.
 """
 
 import dataclasses
@@ -21,31 +22,41 @@ LARGER = Capacity(horizon=11, num_demos=40)
 HORIZON, NUM_DEMOS, SEED = 5, 4, 3
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(x, marks=pytest.mark.xdist_group(str(x)), id=str(x)) for x in CASES],
-)
+@pytest.fixture(scope="module", params=[pytest.param(x, id=str(x)) for x in CASES])
 def case(request):
     yield request.param
-    jax.clear_caches()  # or the compiled programs of all cases fill the memory
+    for one in {request.param, request.param.with_one_update()}:
+        programs(one).clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_stays():
+    yield
+    jax.clear_caches()
 
 
 class Programs:
     """The compiled programs of one case."""
 
     def __init__(self, case):
-        self.case, self.traces = case, 0
+        self.case, self.traces, self.made = case, 0, []
         self.env, self.chosen = build(case)
         self.config = jax.tree.map(jnp.float32, self.chosen.config)
 
-    def run(self, capacity, seed, horizon, num_demos, config):
+    def run(self, capacity, seed, horizon, num_demos, config, spoil=None):
         self.traces += 1
         algorithm = self.chosen.build(self.env, config)
-        return experiment(self.env, algorithm, seed, horizon, num_demos, capacity)
+        return experiment(self.env, algorithm, seed, horizon, num_demos, capacity, spoil)
 
-    @functools.cached_property
-    def alone(self):
-        return self.compiled(functools.partial(self.run, CAPACITY))
+    def spoiled(self, capacity, seed, horizon, num_demos, config, value, garbage):
+        """The same, learned where rewards are `value` and the padding holds `garbage`."""
+
+        def spoil(problem):
+            shown = self.case.spoil(problem.demonstrations, horizon, garbage)
+            params = self.case.with_reward(problem.params, value)
+            return dataclasses.replace(problem, params=params, demonstrations=shown)
+
+        return self.run(capacity, seed, horizon, num_demos, config, spoil)
 
     @functools.cached_property
     def in_batch(self):
@@ -58,21 +69,23 @@ class Programs:
         return self.compiled(functools.partial(self.run, LARGER))
 
     @functools.cached_property
-    def learn(self):
+    def may_be_spoiled(self):
+        return self.compiled(functools.partial(self.spoiled, CAPACITY))
+
+    @functools.cached_property
+    def alone(self):
+        """One seed. Of a table the harness's own program; networks save a compilation with the one
+        that has rewards and padding as arguments, here NaN as `pose` leaves them, and clean."""
+        if self.case.is_tabular:
+            return self.compiled(functools.partial(self.run, CAPACITY))
+        return functools.partial(
+            self.may_be_spoiled, value=jnp.float32(jnp.nan), garbage=jnp.int32(0)
+        )
+
+    def learn(self, value, garbage):
         """The policy learned where rewards are `value` and the padding holds `garbage`."""
-        algorithm = self.chosen.build(self.env)
-
-        def learned(value, garbage):
-            instance = imitax.pose(
-                self.env, jnp.int32(SEED), HORIZON, NUM_DEMOS, CAPACITY, algorithm.demand
-            )
-            shown = self.case.spoil(instance.problem.demonstrations, HORIZON, garbage)
-            params = self.case.with_reward(instance.problem.params, value)
-            problem = dataclasses.replace(instance.problem, params=params, demonstrations=shown)
-            trained = imitax.train(instance.learner_key, algorithm, problem)
-            return algorithm.policy(problem, trained.state).params
-
-        return self.compiled(learned)
+        given = {"value": jnp.float32(value), "garbage": jnp.int32(garbage)}
+        return self.row(functools.partial(self.may_be_spoiled, **given))["policy"]
 
     def compiled(self, function):
         """Tables promise equal bits of the harness's programs; for networks compiling is dearer
@@ -80,15 +93,27 @@ class Programs:
         options = compiler_options()
         if not self.case.is_tabular:
             options["xla_backend_optimization_level"] = "0"
-        return jax.jit(function, compiler_options=options)
+        self.made.append(jax.jit(function, compiler_options=options))
+        return self.made[-1]
+
+    def clear(self):
+        """Drop what was compiled, or the programs of all cases fill the memory."""
+        for program in self.made:
+            program.clear_cache()
+
+    def several(self, num_demos):
+        """A batch of seeds; the one with index 2 is `SEED`."""
+        seeds = jnp.arange(SEED - 2, SEED + 5, dtype=jnp.int32)
+        return self.in_batch(seeds, jnp.int32(HORIZON), jnp.int32(num_demos), self.config)
 
     def row(self, program, seed=SEED, horizon=HORIZON, num_demos=NUM_DEMOS, config=None):
         config = self.config if config is None else config
         return program(jnp.int32(seed), jnp.int32(horizon), jnp.int32(num_demos), config)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)
 def programs(case):
+    """Of a case, and of the same case with one update."""
     return Programs(case)
 
 
@@ -116,12 +141,16 @@ def test_both_representations_are_in_the_table():
 def test_step_keeps_the_state(case):
     env, chosen = build(case)
     algorithm = chosen.build(env)
-    instance = imitax.pose(env, jnp.int32(0), HORIZON, NUM_DEMOS, CAPACITY, algorithm.demand)
-    state = algorithm.init(jax.random.key(0), instance.problem)
-    after, metrics = jax.eval_shape(algorithm.step, jax.random.key(1), instance.problem, state)
+
+    def both():
+        instance = imitax.pose(env, jnp.int32(0), HORIZON, NUM_DEMOS, CAPACITY, algorithm.demand)
+        state = algorithm.init(jax.random.key(0), instance.problem)
+        return state, algorithm.step(jax.random.key(1), instance.problem, state)
+
+    state, (after, metrics) = jax.eval_shape(both)
 
     def shape(x):
-        return jnp.shape(x), jnp.result_type(x)
+        return x.shape, x.dtype
 
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert jax.tree.map(shape, after) == jax.tree.map(shape, state)
@@ -130,9 +159,8 @@ def test_step_keeps_the_state(case):
 
 
 def test_a_seed_alone_equals_that_seed_in_a_batch(case):
-    own = programs(case)
-    seeds = jnp.arange(SEED - 2, SEED + 5, dtype=jnp.int32)
-    batch = own.in_batch(seeds, jnp.int32(HORIZON), jnp.int32(NUM_DEMOS), own.config)
+    own = programs(case.with_one_update() if case.one_update else case)
+    batch = own.several(NUM_DEMOS)
     inside, alone = jax.tree.map(lambda x: x[2], batch), own.row(own.alone)
     np.testing.assert_array_equal(inside["learner_key"], alone["learner_key"])
     if case.is_tabular:
@@ -147,9 +175,8 @@ def test_networks_agree_after_one_update(case):
     if not case.one_update:
         assert case.is_tabular or case.algorithm in ("expert", "random")
         return
-    own = Programs(case.with_one_update())
-    seeds = jnp.arange(SEED - 2, SEED + 5, dtype=jnp.int32)
-    batch = own.in_batch(seeds, jnp.int32(HORIZON), jnp.int32(1), own.config)["policy"]
+    own = programs(case.with_one_update())
+    batch = own.several(num_demos=1)["policy"]
     alone = own.row(own.alone, num_demos=1)["policy"]
     for x, y in zip(jax.tree.leaves(batch), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(x[2], y, rtol=1e-5, atol=1e-6)
@@ -184,13 +211,13 @@ def test_a_row_does_not_depend_on_the_grid(case):
 
 def test_reward_is_never_read(case):
     learn = programs(case).learn
-    nan, one = (learn(jnp.float32(value), jnp.int32(0)) for value in (jnp.nan, 1.0))
+    nan, one = (learn(value, 0) for value in (jnp.nan, 1.0))
     assert same(nan, one)
 
 
 def test_padding_is_never_read(case):
     learn = programs(case).learn
-    clean, spoiled = (learn(jnp.float32(1.0), jnp.int32(garbage)) for garbage in (0, 1))
+    clean, spoiled = (learn(1.0, garbage) for garbage in (0, 1))
     assert same(table_rows(clean, HORIZON), table_rows(spoiled, HORIZON))
 
 

@@ -26,6 +26,8 @@ from imitax.actor_critic import Net
 from imitax.normalisation import Normaliser
 from imitax.pairs import Expert, Seen
 
+quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": "0"})
+"""One program instead of a compilation for each operation; LLVM is not to try, it runs once."""
 WIDTHS = ((5, 64, 32, 3), (5, 32, 1))
 EPS, RATE, MOST = 1e-5, 1e-2, 0.5
 
@@ -103,7 +105,7 @@ def test_steps_are_those_of_optax(activation, batch, most):
         found = fused.descend(recipe, flat(start), before, second, RATE, most, numbers)
         return found, wanted, flat(start)
 
-    (weights, moments), (params, adam), start = jax.vmap(both)(
+    (weights, moments), (params, adam), start = quickly(jax.vmap(both))(
         jax.random.split(jax.random.key(0), 2)
     )
     wanted = jax.vmap(flat)(params)
@@ -148,7 +150,7 @@ def test_outputs_are_those_of_flax(activation, rows, widths):
         inputs = jax.random.normal(key, (rows, widths[0]))
         return fused.outputs(activation, bias, inputs), net.apply(bias, inputs)
 
-    found, wanted = jax.vmap(both)(jax.random.split(jax.random.key(1), 3))
+    found, wanted = quickly(jax.vmap(both))(jax.random.split(jax.random.key(1), 3))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -206,15 +208,19 @@ def test_kernels_are_for_gpus_that_are_there(monkeypatch):
 # --- in their places ---------------------------------------------------------------------------
 
 
+@functools.cache
 def a_round():
     """A player of `Probe` and what it did."""
     env, settings = Probe(), ppo.PPOSettings(num_envs=4, rollout=32, batch_size=32, epochs=2)
     actor = actor_critic.actor(env, (32, 16))
     key, scaling = jax.random.key(3), Normaliser(jnp.zeros(2), jnp.ones(2))
-    player = ppo.start(key, actor, settings, env, env.default_params, scaling)
-    where = (env, env.default_params, jnp.int32(9))
-    player, rollout = ppo.collect(key, actor, settings, *where, player)
-    return actor, settings, player, rollout
+
+    def play():
+        player = ppo.start(key, actor, settings, env, env.default_params, scaling)
+        where = (env, env.default_params, jnp.int32(9))
+        return ppo.collect(key, actor, settings, *where, player)
+
+    return actor, settings, *quickly(play)()
 
 
 def test_ppo_improves_alike(monkeypatch):
@@ -223,9 +229,11 @@ def test_ppo_improves_alike(monkeypatch):
     reward = jax.random.normal(jax.random.key(4), rollout.reward.shape)
 
     def rounds(player):
+        improve = quickly(
+            lambda key, player: ppo.improve(key, actor, settings, player, rollout, reward, 0.5)
+        )
         for seed in (5, 6):
-            key = jax.random.key(seed)
-            player = ppo.improve(key, actor, settings, player, rollout, reward, 0.5)
+            player = improve(jax.random.key(seed), player)
         return player
 
     plain = rounds(player)
@@ -234,7 +242,7 @@ def test_ppo_improves_alike(monkeypatch):
     real = fused_ppo.descend
     monkeypatch.setattr(fused_ppo, "descend", lambda *args: calls.append(1) or real(*args))
     found = rounds(player)
-    assert len(calls) == 2
+    assert calls == [1]  # traced once for both rounds
     assert jax.tree.structure(found) == jax.tree.structure(plain)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-6)
     jax.tree.map(close, found.weights, plain.weights)
@@ -257,13 +265,17 @@ def test_discriminators_answer_alike(monkeypatch, settings):
     seen = Seen(rollout, jnp.float32(0.2), None, jnp.int32(0))
     loss, form = ("jensen-shannon", "softplus") if name == "gail" else ("wasserstein", "logit")
     player = sampled_games.network_player(env, config, loss, form)
-    state = player.start(key, actor, expert)
-    plain = player.respond(key, actor, None, state, expert, seen)
+    state = quickly(lambda: player.start(key, actor, expert))()
+
+    def respond():
+        return quickly(lambda state: player.respond(key, actor, None, state, expert, seen))(state)
+
+    plain = respond()
     monkeypatch.setattr(fused, "available", lambda: True)
     calls = []
     real = fused_critic.descend
     monkeypatch.setattr(fused_critic, "descend", lambda *args: calls.append(1) or real(*args))
-    found = player.respond(key, actor, None, state, expert, seen)
+    found = respond()
     assert calls
     assert jax.tree.structure(found) == jax.tree.structure(plain)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-6)
