@@ -69,6 +69,8 @@ class Demand(NamedTuple):
     """`counts`, `episodes` or `none`."""
     at_most: int | None = None
     """Number of episodes it reads at most; None for all of them."""
+    shortest: int = 1
+    """Steps that an episode must have to hold anything for it."""
 
 
 @jax.tree_util.register_dataclass
