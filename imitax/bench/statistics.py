@@ -16,6 +16,12 @@ from numpy.typing import ArrayLike
 MIN_POINTS = 3
 """Points needed for an exponent: a line through two leaves no residual to show curvature."""
 
+FEW_SEEDS = {"interquartile mean": 8, "exponent": 20}
+"""Below so many seeds a bootstrap interval of 95% covers less than 92%.
+
+From `benchmarks/coverage.py`, whose table is in `benchmarks/results/coverage`.
+"""
+
 _BLOCK = 4_000_000
 """Largest number of resampled entries held at once (32 MB of float64)."""
 
