@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax import keys, rollout
+from imitax.config import is_concrete
 from imitax.demonstrations import check_shortest, offsets, shuffled, subsampled
 from imitax.envs.tabular import TabularFamily
 from imitax.policies import Policy, tabulate
@@ -56,8 +57,8 @@ def pose(
         SpecError: episodes too short for the algorithm, where their length is known: within a
             trace it is the capacity's horizon at most.
     """
-    is_known = not isinstance(horizon, jax.core.Tracer)
-    check_shortest("pose", demand, int(horizon) if is_known else capacity.horizon)
+    steps = int(horizon) if is_concrete(horizon) else capacity.horizon
+    check_shortest("pose", demand, steps)
     own = keys.seed_keys(env.family, seed)
     horizon, num_demos = jnp.int32(horizon), jnp.int32(num_demos)
     params = env.sample_params(own.instance, horizon, num_demos, capacity.horizon)

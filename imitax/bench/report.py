@@ -62,7 +62,7 @@ METHOD = f"""\
 - One seed has no interval. Bootstrap intervals of few seeds are too short: below
   {FEW_SEEDS["exponent"]} seeds those of exponents cover less than 92%, below
   {FEW_SEEDS["interquartile mean"]} those of interquartile means (of 3: 75%); such cells are marked.
-  Student's t holds 95% of normal values from 2 seeds on; of a lognormal, 3 to 64 seeds, 82 to 91%.
+  Student's t is right for normal values; with 3 to 64 seeds of a lognormal it covers 81 to 91%.
 - Verdicts: where a closed form of the expected regret exists, `agrees` means that the interval,
   widened by {EXACT_TOLERANCE}, holds the closed form's exponent over the same points; else that
   the interval, widened by {LAW_TOLERANCE}, holds the predicted exponent (the pure power law is

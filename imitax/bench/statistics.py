@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 MIN_POINTS = 3
 """Points needed for an exponent: a line through two leaves no residual to show curvature."""
 
-FEW_SEEDS = {"interquartile mean": 8, "exponent": 20}
+FEW_SEEDS = {"interquartile mean": 12, "exponent": 32}
 """Below so many seeds a bootstrap interval of 95% covers less than 92%.
 
 From `benchmarks/coverage.py`, whose table is in `benchmarks/results/coverage`.
