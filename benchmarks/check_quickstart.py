@@ -16,7 +16,7 @@ KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 COLUMNS = [*KEYS, "regret", "learner_return", "expert_return", "status", "expert_labels"]
 COLUMNS += ["environment_steps", "knows_dynamics", "moment_gap", "equilibrium_gap"]
 SUMMARY = ["environment", "algorithm", "axis", "fixed_value", "exponent", "low", "high"]
-SUMMARY += ["predicted", "verdict"]
+SUMMARY += ["predicted", "verdict", "statistic", "rms_regret", "rms_low", "rms_high"]
 
 
 def family(spec: str) -> str:

@@ -9,6 +9,14 @@ SHORTEST_RATE = 1e-3
 """At `discount` 1 without an end there is no mean value; rewards over 1000 steps stand for it."""
 
 
+LEAST_SHARE = 0.2
+"""Smallest divisor of rewards, as a share of the root mean square of the discounted returns.
+
+A constant reward in episodes of a thousand steps has a deviation of .22 of it at a discount of .99:
+below that, returns hardly differ, and their size is the only scale there is.
+"""
+
+
 class Spread(NamedTuple):
     """Running deviation of discounted returns."""
 
@@ -66,7 +74,11 @@ def centred(reward: jax.Array, terminated: jax.Array, discount: jax.Array | floa
 def rescaled(
     spread: Spread, reward: jax.Array, over: jax.Array, discount: jax.Array | float
 ) -> tuple[Spread, jax.Array]:
-    """Rewards [T, B] divided by the running deviation of discounted returns, and the new spread."""
+    """Rewards [T, B] divided by the running deviation of discounted returns, and the new spread.
+
+    The divisor is at least `LEAST_SHARE` of the root mean square of the returns, so that what is
+    always the same (one-step episodes, discount 0) stays of order one; zeros stay zeros.
+    """
 
     def forward(total, row):
         reward, over = row
@@ -82,4 +94,6 @@ def rescaled(
         + shift**2 * spread.count * totals.size / count
     )
     spread = Spread(last, count, spread.mean + shift * totals.size / count, square)
-    return spread, reward / jnp.sqrt(square / count + 1e-8)
+    size = jnp.sqrt(square / count + spread.mean**2)
+    divisor = jnp.maximum(jnp.sqrt(square / count), LEAST_SHARE * size)
+    return spread, reward / jnp.where(size > 0.0, divisor, 1.0)

@@ -137,7 +137,8 @@ def game(
         del problem
         return rules.actor.as_policy(state.player.weights, state.player.scaling)
 
-    num_steps, demand = settings.rounds + settings.retrain_rounds, Demand("episodes")
+    num_steps = settings.rounds + settings.retrain_rounds
+    demand = Demand("episodes", shortest=2 if rewards.successive else 1)
     return Algorithm(init, step, policy, lambda _: jnp.int32(num_steps), demand, False)
 
 

@@ -43,8 +43,13 @@ def shaped_player(env: Any, settings: Any) -> RewardPlayer:
     def start(key, actor: Actor, expert):
         pairs = expert_pairs(expert, jnp.zeros(2), jnp.ones(2))
         reward_key, potential_key = jax.random.split(key)
-        params = critics.start(reward_key, critic, pairs).params
-        shaping = potential.init(potential_key, pairs.inputs)
+        nets = (
+            critics.start(reward_key, critic, pairs).params,
+            potential.init(potential_key, pairs.inputs),
+        )
+        # Where no demonstrated step has a successor there is nothing to draw but padding.
+        is_shown = jnp.where(expert.size > 0, 1.0, jnp.nan)
+        params, shaping = jax.tree.map(lambda leaf: leaf * is_shown, nets)
         return Shaped(params, shaping, optax.scale_by_adam().init((params, shaping)))
 
     def respond(key, actor: Actor, weights, state: Shaped, expert, seen):

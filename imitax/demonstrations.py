@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.config import SpecError, setting
-from imitax.types import Demonstrations, Problem
+from imitax.types import Demand, Demonstrations, Problem
 
 OFFSETS, SHUFFLES = 2**32 - 1, 2**32 - 2
 """Folds of the demonstrations' key; those of episodes and of blocks are below 2^31."""
@@ -28,6 +28,21 @@ def check_subsample(family: str, every: int, horizons: tuple[int, ...]) -> None:
         raise SpecError(
             f"{family}: subsample={every} is a sub-sampling factor above the episode length "
             f"{min(horizons)}; lower subsample or give horizons of {every} or more"
+        )
+
+
+def check_shortest(name: str, demand: Demand, steps: int) -> None:
+    """Refuse demonstrations whose longest episode is too short; raises `SpecError`.
+
+    Args:
+        name: who reads them, or where they are from.
+        demand: of the algorithm.
+        steps: of the longest episode.
+    """
+    if steps < demand.shortest:
+        raise SpecError(
+            f"{name}: episodes of {steps} step hold none of the successors that the algorithm "
+            f"compares; give episodes of {demand.shortest} steps or more"
         )
 
 

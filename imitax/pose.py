@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from imitax import keys, rollout
-from imitax.demonstrations import limited, num_whole, offsets, shuffled, subsampled
+from imitax.config import is_concrete
+from imitax.demonstrations import (
+    check_shortest,
+    limited,
+    num_whole,
+    offsets,
+    shuffled,
+    subsampled,
+)
 from imitax.envs.tabular import TabularFamily
 from imitax.policies import Policy, tabulate
 from imitax.types import Capacity, Demand, Demonstrations, Problem
@@ -51,7 +59,13 @@ def pose(
 
     Returns:
         An `Instance`.
+
+    Raises:
+        SpecError: episodes too short for the algorithm, where their length is known: within a
+            trace it is the capacity's horizon at most.
     """
+    steps = int(horizon) if is_concrete(horizon) else capacity.horizon
+    check_shortest("pose", demand, steps)
     own = keys.seed_keys(env.family, seed)
     horizon, num_demos = jnp.int32(horizon), jnp.int32(num_demos)
     params = env.sample_params(own.instance, horizon, num_demos, capacity.horizon)

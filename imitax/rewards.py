@@ -58,18 +58,24 @@ def epic_distance(
     with S, A uniform and independent (Gleave et al. 2021). A reward of (s, a) makes the canonical
     form a sum of a part in (s, a) and an independent part in s', so no [S, A, S] array is needed.
     """
+    one, other = (_canonical(reward, discount) for reward in (left, right))
+    apart = (jnp.mean((x - y) ** 2) for x, y in zip(one, other, strict=True))
+    return jnp.minimum(0.5 * jnp.sqrt(sum(apart)), 1.0)
 
-    def parts(reward):
-        mean = jnp.mean(reward, axis=1)
-        return (reward - mean[:, None]).ravel(), discount * (mean - jnp.mean(mean))
 
-    def covariance(one, other):
-        return sum(jnp.mean(x * y) for x, y in zip(one, other, strict=True))
+def _canonical(reward: jax.Array, discount: jax.Array | float) -> tuple[jax.Array, jax.Array]:
+    """The canonical reward's parts in (s, a), [S, A], and in the successor, [S], of norm one.
 
-    one, other = parts(left), parts(right)
-    spread = jnp.sqrt(covariance(one, one) * covariance(other, other))
-    correlation = jnp.clip(covariance(one, other) / spread, -1.0, 1.0)
-    return jnp.sqrt(0.5 * (1.0 - correlation))
+    First entries are taken off before means are, so that of equal entries zeros are left exactly,
+    whatever their mean rounds to; zeros have no direction, and 0/0 is NaN.
+    """
+    gain = reward - reward[:, :1]
+    level = reward[:, 0] - reward[0, 0] + jnp.mean(gain, axis=1)
+    parts = gain - jnp.mean(gain, axis=1, keepdims=True), discount * (level - jnp.mean(level))
+    largest = jnp.maximum(*(jnp.max(jnp.abs(part)) for part in parts))
+    parts = tuple(part / largest for part in parts)
+    norm = jnp.sqrt(sum(jnp.mean(part**2) for part in parts))
+    return parts[0] / norm, parts[1] / norm
 
 
 def reward_metrics(env: Any, instance: Instance, recovered: jax.Array) -> RewardMetrics:

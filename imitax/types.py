@@ -72,6 +72,8 @@ class Demand(NamedTuple):
     labels: int = 0
     """Number of pairs it reads at most: whole episodes as far as they go, then the beginning of
     one; 0 for all of them."""
+    shortest: int = 1
+    """Steps that an episode must have to hold anything for it."""
 
 
 @jax.tree_util.register_dataclass

@@ -1,5 +1,6 @@
 """AIRL: its logit, its loss and what it recovers."""
 
+import dataclasses
 import functools
 import types
 
@@ -13,10 +14,12 @@ from probes import Probe, clone_problem, layers
 import imitax
 from imitax import airl_reward, blocks, critics
 from imitax.actor_critic import actor
+from imitax.bench.plan import Sweep, resolve
 from imitax.config import SpecError
 from imitax.pairs import Expert, Pairs, Seen
 from imitax.ppo import Rollout
 from imitax.sampled_games import AIRLConfig
+from imitax.types import Capacity
 
 ENV = Probe()
 ACTOR = actor(ENV, (8,))
@@ -235,3 +238,52 @@ def test_subsampled_demonstrations_are_refused(every):
     with pytest.raises(SpecError, match=rf"airl: subsample={every} takes away the successors"):
         imitax.airl(Probe(subsample=every), config())
     imitax.airl(Probe(subsample=1), config())
+
+
+# --- episodes of one step have no successors ---------------------------------------------------
+
+
+def test_horizons_of_one_step_are_refused_where_they_are_known():
+    """By a sweep, by `pose`, and by `pose` within a trace from its static capacity."""
+    told = "episodes of 1 step hold none of the successors .*; give episodes of 2 steps or more"
+    for horizons in ([1], [4, 1]):
+        with pytest.raises(SpecError, match=f"airl:rounds=2: {told}"):
+            resolve(Sweep.grid(["lane"], ["airl:rounds=2"], horizons, [2], 1))
+    resolve(Sweep.grid(["lane"], ["airl:rounds=2"], [2], [2], 1))
+    resolve(Sweep.grid(["lane"], ["gail:rounds=2"], [1], [2], 1))
+    env = imitax.make("lane")[0]
+    demand = imitax.airl(env, config()).demand
+
+    def pose(horizon, capacity, demand=demand):
+        return imitax.pose(env, 0, horizon, 2, Capacity(capacity, 2), demand).problem.num_demos
+
+    for one in (1, np.int32(1), jnp.int32(1)):
+        with pytest.raises(SpecError, match=f"pose: {told}"):
+            pose(one, 4)
+    with pytest.raises(SpecError, match=f"pose: {told}"):
+        jax.eval_shape(functools.partial(pose, capacity=1), jnp.int32(1))
+    jax.eval_shape(functools.partial(pose, capacity=2), jnp.int32(1))
+    jax.eval_shape(lambda: pose(1, 1, imitax.gail(env).demand))
+
+
+@pytest.mark.parametrize("settings", [{}, {"replay": True, "absorbing": True, "warm_start": 2}])
+def test_what_only_a_trace_knows_to_have_no_successor_is_no_number(settings):
+    """Never a policy that has learned from padding: the row says `diverged`."""
+    algorithm = imitax.airl(ENV, config(**settings))
+
+    @jax.jit
+    def trained(horizon, length):
+        task = dataclasses.replace(clone_problem(horizon=4, num_demos=3), horizon=horizon)
+        shown = task.demonstrations._replace(length=length)
+        task = dataclasses.replace(task, demonstrations=shown)
+        state = imitax.train(jax.random.key(0), algorithm, task).state
+        return jax.tree.leaves(algorithm.policy(task, state).params)
+
+    def finite(*length):
+        leaves = trained(jnp.int32(max(length)), jnp.array(length, jnp.int32))
+        return all(np.isfinite(leaf).all() for leaf in leaves)
+
+    assert not finite(1, 1, 1)
+    assert not finite(1, 0, 0)
+    assert finite(1, 2, 0)
+    assert finite(4, 4, 4)

@@ -168,3 +168,14 @@ def test_settings_of_demonstrations(tmp_path, refused):
     assert message.endswith("the file holds the demonstrations; leave demos out")
     message = refused(path, env="CartPole-v1:subsample=99")
     assert "subsample=99 is a sub-sampling factor above the episode length" in message
+
+
+def test_episodes_without_successors(tmp_path, refused):
+    """AIRL compares each step with the next one; cloning has enough in single steps."""
+    single = changed(baselines, episode_starts=np.ones(9, bool), episode_returns=np.ones(9))
+    path = single(tmp_path)
+    message = refused(path, algorithm="airl")
+    assert message == (
+        f"{path}: episodes of 1 step hold none of the successors that the algorithm compares; "
+        "give episodes of 2 steps or more"
+    )

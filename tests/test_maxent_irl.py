@@ -271,6 +271,41 @@ def test_epic_distance(x64, discount):
     assert distance(left, mean) == pytest.approx(expected, abs=ROUNDING)
 
 
+EPIC = jax.jit(rewards.epic_distance)
+CONSTANTS = (0.1, 0.3, -0.7, 1 / 3, 0.0, 1.0, 1e-20, -1e20)
+
+
+@pytest.mark.parametrize("shape", [(10, 5), (1, 1), (3, 1), (1, 7)])
+def test_epic_distance_of_a_reward_that_says_nothing_is_nan(shape):
+    other = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+    for value in CONSTANTS:
+        constant = jnp.full(shape, value, jnp.float32)
+        assert np.isnan(EPIC(constant, other))
+        assert np.isnan(EPIC(other, constant))
+        assert np.isnan(EPIC(constant, constant))
+    # At discount 0 a reward of the state alone prefers no action either.
+    alone = other[:, :1] * jnp.ones(shape)
+    assert np.isnan(EPIC(alone, other, discount=0.0))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-10, 1e10, 1e-30, 1e30])
+def test_epic_distance_is_free_of_scale_and_level(scale):
+    """In float32 as the oracle in float64 has it of the same numbers."""
+    rng = np.random.default_rng(3)
+    left, right = np.float32(rng.normal(size=(2, 10, 5)))
+    for one, other in ((left, right), (left, left + np.float32(1e-3) * right), (left, -left)):
+        one, other = np.float32(scale * one), np.float32(other)
+        wide = [np.float64(x)[..., None] * np.ones(10) for x in (one / np.float32(scale), other)]
+        expected = oracles.epic_distance(*wide, 0.9)
+        for factor in (1.0, scale):
+            found = EPIC(one, np.float32(factor) * other, discount=0.9)
+            assert found == pytest.approx(expected, abs=2e-6)
+    assert EPIC(scale * left, left) == pytest.approx(0.0, abs=1e-6)
+    found = EPIC(left + np.float32(64), right - np.float32(64), discount=0.9)
+    wide = [x[..., None] * np.ones(10) for x in (left, right)]
+    assert found == pytest.approx(oracles.epic_distance(*wide, 0.9), abs=2e-5)
+
+
 def test_expected_value_difference():
     H, reward = 6, np.random.default_rng(8).normal(size=(5, 3)).astype("f")
     mdp = task(None, np.ones((H, S, A), "f")).params.mdp._replace(step_reward=jnp.asarray(reward))

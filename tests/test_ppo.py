@@ -22,7 +22,7 @@ from probes import Probe, layers, probe_params
 
 from imitax import ppo
 from imitax.actor_critic import actor
-from imitax.advantages import centred
+from imitax.advantages import LEAST_SHARE, centred
 from imitax.blocks import MANY_ROWS, over_rollout
 from imitax.config import SpecError
 from imitax.normalisation import Normaliser
@@ -30,6 +30,7 @@ from imitax.ppo import PPOSettings
 
 ENV, CONTINUOUS = Probe(), Probe(continuous=True)
 SCALING = Normaliser(jnp.array([0.25, 1.0]), jnp.array([0.5, 2.0]))
+RESCALED = jax.jit(ppo.rescaled)
 PLAIN = Normaliser(jnp.zeros(2), jnp.ones(2))
 
 
@@ -143,6 +144,34 @@ def test_rewards_are_divided_by_the_deviation_of_all_returns_so_far():
     for rows, seen in ((slice(0, 8), returns[:8]), (slice(8, 20), returns)):
         spread, scaled = ppo.rescaled(spread, jnp.float32(reward[rows]), over[rows], 0.9)
         np.testing.assert_allclose(scaled, reward[rows] / seen.std(), rtol=2e-5)
+
+
+@pytest.mark.parametrize("reward", [-1.0, 1.0, 0.3, -1e-10, 1e10, -1e15, 1e-15])
+@pytest.mark.parametrize(("ends", "discount"), [(True, 0.99), (True, 1.0), (False, 0.0)])
+def test_rewards_whose_returns_are_all_equal_stay_of_order_one(reward, ends, discount):
+    """One-step episodes, or discount 0: there is no deviation, and the size takes its place."""
+    rng = np.random.default_rng(0)
+    over = jnp.full((32, 4), ends)
+    spread = ppo.Spread(jnp.zeros(4), jnp.float32(1e-4), jnp.float32(0.0), jnp.float32(0.0))
+    for _ in range(3):
+        spread, scaled = RESCALED(spread, jnp.full((32, 4), reward, jnp.float32), over, discount)
+        np.testing.assert_allclose(scaled, np.sign(reward) / LEAST_SHARE, rtol=1e-3)
+    # Rewards that hardly differ keep their order, and their size.
+    noise = reward * (1 + 1e-3 * rng.normal(size=(32, 4)))
+    _, scaled = RESCALED(spread, jnp.float32(noise), over, discount)
+    np.testing.assert_allclose(scaled, noise / (LEAST_SHARE * np.abs(reward)), rtol=1e-3)
+
+
+def test_rewards_of_zero_stay_zero():
+    zeros = jnp.zeros((32, 4))
+    spread = ppo.Spread(jnp.zeros(4), jnp.float32(1e-4), jnp.float32(0.0), jnp.float32(0.0))
+    spread, scaled = RESCALED(spread, zeros, zeros.astype(bool), 0.99)
+    np.testing.assert_array_equal(scaled, 0.0)
+    # What comes later is scaled as if they had been part of it.
+    later = jnp.asarray(np.random.default_rng(1).normal(size=(32, 4)), jnp.float32)
+    _, scaled = RESCALED(spread, later, zeros.astype(bool), 0.0)
+    both = np.concatenate([zeros, later])
+    np.testing.assert_allclose(scaled, later / both.std(), rtol=2e-5)
 
 
 # --- the loss ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from imitax.bench import figures, panels
 from imitax.bench.closed_forms import closed_form
 from imitax.bench.report import ReportError, write_report
+from imitax.bench.statistics import FEW_SEEDS
 from imitax.bench.summary import COLUMNS, curves, summarise
 from imitax.bench.tables import baseline, markdown
 
@@ -128,7 +129,8 @@ def verdict_of(environment, algorithm, regret, axis="horizon", **options):
 
 def test_summary_has_the_columns_and_all_curves(reported, summary):
     header = (reported / "summary.csv").read_text().splitlines()[0]
-    assert header == "environment,algorithm,axis,fixed_value,exponent,low,high,predicted,verdict"
+    old = "environment,algorithm,axis,fixed_value,exponent,low,high,predicted,verdict"
+    assert header == f"{old},statistic,rms_regret,rms_low,rms_high"
     assert header == ",".join(COLUMNS)
     assert len(summary) == 7 * 2
     assert summary["fixed_value"].loc[DYADIC, "bc"].to_dict() == {"horizon": 300, "num_demos": 32}
@@ -375,3 +377,39 @@ def test_one_cell_still_makes_a_report(tmp_path):
     write_report(directory)
     assert (directory / "summary.csv").read_text() == ",".join(COLUMNS) + "\n"
     assert "not recorded" in (directory / "report.md").read_text()
+
+
+def test_one_seed_has_no_interval_anywhere(tmp_path):
+    directory = store(tmp_path / "run", rows_of(DYADIC, "bc", exact(DYADIC, "bc"), num_seeds=1))
+    text = write_report(directory).read_text()
+    assert not re.search(r"\bnan\b", text)
+    assert not re.search(r"\d \[[^]]*\d\]", text)  # a number, then its interval
+    summary = pd.read_csv(directory / "summary.csv")
+    assert summary[["low", "high", "rms_low", "rms_high"]].isna().all(axis=None)
+    assert summary["exponent"].notna().any()
+    assert summary["verdict"].str.contains("no interval: one seed").any()
+    assert not summary["verdict"].str.contains("agrees|differs").any()
+
+
+@pytest.mark.parametrize(("missing", "is_named"), [(1, True), (0, False)])
+def test_few_seeds_are_named(missing, is_named):
+    count = FEW_SEEDS["exponent"] - missing
+    row = verdict_of(DYADIC, "dagger", lambda h, n: 1e-4 * h**2, num_seeds=count)
+    assert (f"{count} seeds, too few for its interval" in row["verdict"]) == is_named
+
+
+def test_cells_without_a_finite_seed(tmp_path):
+    """Everything diverged in a cell, or everywhere: counted, and no number made of it."""
+    rows = rows_of(DYADIC, "bc", exact(DYADIC, "bc"), num_seeds=4)
+    rows.loc[rows["num_demos"] == 1000, ["regret", "status"]] = [np.inf, "diverged"]
+    other = rows_of(DYADIC, "dagger", exact(DYADIC, "bc"), num_seeds=4)
+    other[["regret", "status"]] = [np.nan, "diverged"]
+    rows = pd.concat([rows, other], ignore_index=True)
+    table = summarise(list(curves(rows))).set_index(["algorithm", "axis"])
+    assert np.isnan(table["rms_regret"]["bc", "num_demos"])
+    assert "4 diverged rows left out" in table["verdict"]["bc", "num_demos"]
+    assert table["verdict"]["dagger", "horizon"].startswith("too few points")
+    text = write_report(store(tmp_path / "run", rows)).read_text()
+    assert "no finite seed" in text
+    assert not re.search(r"\bnan\b", text)
+    assert "4 of 4" in text

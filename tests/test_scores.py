@@ -22,6 +22,13 @@ from imitax.bench.scores import (
     scored,
     summarise_scores,
 )
+from imitax.bench.sections import score_section
+from imitax.bench.statistics import (
+    FEW_SEEDS,
+    interquartile_mean,
+    stratified_interquartile_mean,
+)
+from imitax.bench.tables import show_middle
 
 LADDER = np.linspace(-1, 1, SEEDS)
 KEYS = ["environment", "algorithm", "num_demos"]
@@ -139,10 +146,10 @@ def test_marks_agree_with_gymnax():
 def test_together_are_environments_with_several_numbers_of_demonstrations(scores):
     found = aggregate(scores)
     assert {name for name, _ in found} == {"bc", "fem", "gtal"}
-    middle, failed, count = found["bc", 4]
+    middle, failed, count, fewest = found["bc", 4]
     both = np.tile(0.875 + 0.075 * LADDER, 2)
     assert middle.mean == pytest.approx(trim_mean(both, 0.25))
-    assert (failed, count, middle.count) == (0.0, 2, 32)
+    assert (failed, count, fewest, middle.count) == (0.0, 2, 16, 32)
     assert found["bc", 1][1] == 0.5
     shuffled = scores.assign(
         environment=scores["environment"].str.replace(
@@ -173,3 +180,31 @@ def test_settings_of_an_algorithm_hold_its_defaults():
     assert settings("unheard-of:a=b") == {"a": "b"}
     assert is_tabular("random-mdp:num_states=5")
     assert not is_tabular("CartPole-v1:fixed=true")
+
+
+def test_intervals_of_few_seeds_are_marked():
+    """By the smallest stratum; one seed has none, and a cell without a number says so."""
+    few = FEW_SEEDS["interquartile mean"]
+    for count, ending in ((1, "0"), (few - 1, "] †"), (few, "]")):
+        text = show_middle(interquartile_mean(np.arange(count)), 2)
+        assert text.endswith(ending)
+        assert ("[" in text) == (count > 1)
+    strata = [np.arange(few - 1), np.arange(100)]
+    assert show_middle(stratified_interquartile_mean(strata), 2, few - 1).endswith("] †")
+    assert show_middle(interquartile_mean([np.nan]), 2) == "no finite seed"
+
+
+def test_scores_of_one_seed_and_of_none(scores):
+    """In the section: no interval, and no number made of nothing."""
+    one = scores.loc[scores["seed"] == 0, :].reset_index(drop=True)
+    one.loc[(one["algorithm"] == "bc") & (one["num_demos"] == 4), "score"] = np.nan
+    table = summarise_scores(one)
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert set(table["scored"]) == {0, 1}
+    text = "\n".join(score_section(one, table))
+    assert "no finite seed" in text
+    assert "nan" not in text
+    assert "] |" not in text.replace("IQM [95%] |", "")
+    together = aggregate(one)
+    assert together["bc", 1][1:] == (1.0, 1, 1)  # on Acrobot this seed has diverged
+    assert together["bc", 4][1:] == (1.0, 0, 0)

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from imitax.bench.reading import read_results
-from imitax.bench.summary import groups
+from imitax.bench.summary import groups, interval_of, statistic_of
 from imitax.bench.terminal import PAIR
 
 HEADER = (*PAIR, "H,N", "regret", "in H (th.)", "in N (th.)", "diverged")
-"""Mean regret at the largest cell, the fitted exponents and, in brackets, what theory predicts."""
+"""Mean regret (rms where the expert is soft) at the largest cell, the fitted exponents and, in
+brackets, what theory predicts."""
 
 
 def digest(directory: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -25,10 +26,11 @@ def digest(directory: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     lines = []
     for pair, rows in groups(read_results(directory), PAIR):
         cell, last = max(groups(rows, ["horizon", "num_demos"]), key=lambda item: item[0])
-        mean = last["regret"].mean()  # NaN, which a diverged seed has, is left out
+        statistic = statistic_of(pair[0])
+        value = interval_of(statistic, last["regret"].to_numpy(float)).mean
         exponents = [_exponent(fits.get((*pair, axis))) for axis in ("horizon", "num_demos")]
         diverged = int(np.sum(rows["status"].to_numpy() != "ok"))
-        shown = "-" if np.isnan(mean) else f"{mean:.3g}"
+        shown = "-" if np.isnan(value) else f"{value:.3g}" + " rms" * (statistic == "rms")
         lines.append((*pair, f"{cell[0]},{cell[1]}", shown, *exponents, str(diverged)))
     shown = len(HEADER) if any(line[-1] != "0" for line in lines) else len(HEADER) - 1
     return HEADER[:shown], [line[:shown] for line in lines]

@@ -4,11 +4,12 @@ A report is made from stored rows, perhaps on another machine, so nothing is bui
 """
 
 import dataclasses
+from typing import Any, cast
 
 from imitax import catalogue
 from imitax.config import SpecError
 from imitax.envs.tabular import TabularFamily
-from imitax.spec import show, split
+from imitax.spec import build, show, split
 
 ENDS_EARLY = frozenset(
     {
@@ -31,6 +32,18 @@ def is_tabular(environment: str) -> bool:
     """Whether regret is exact there, so that nothing has to be normalised."""
     family = catalogue.ENVIRONMENTS.get(split(environment)[0], (None,))[0]
     return isinstance(family, type) and issubclass(family, TabularFamily)
+
+
+def has_soft_expert(environment: str) -> bool:
+    """Whether a tabular environment's expert is soft: see `TabularFamily.has_soft_expert`."""
+    try:
+        name, raw = split(environment)
+        family, settings_class = catalogue.ENVIRONMENTS.get(name, (None, None))
+        if not is_tabular(environment) or settings_class is None:
+            return False
+        return cast(Any, family).has_soft_expert(build(settings_class, name, raw))
+    except SpecError:  # a row of another version
+        return False
 
 
 def is_variable_horizon(environment: str) -> bool:

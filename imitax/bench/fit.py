@@ -13,7 +13,7 @@ from imitax.bench.fitting import Array, Fitted, Task, fit
 from imitax.bench.statistics import Interval, interquartile_mean, mean_interval
 from imitax.config import SpecError
 from imitax.data import DataError, Recorded, load
-from imitax.demonstrations import check_subsample
+from imitax.demonstrations import check_shortest, check_subsample
 from imitax.envs.tabular import TabularFamily
 from imitax.regret import NUM_EPISODES
 
@@ -91,6 +91,7 @@ def check(args: argparse.Namespace) -> Task:
     params = env.default_params
     recorded = load(args.demos, env.observation_space(params), env.action_space(params))
     check_subsample(env.family, env.settings.subsample, (int(recorded.length.max()),))
+    check_shortest(args.demos, chosen.build(env).demand, int(recorded.length.max()))
     num_demos = _num_demos(args.num_demos, recorded)
     return Task(env, chosen, recorded, args.seeds, num_demos, args.horizon)
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from imitax.bench.families import is_constant
 from imitax.bench.published import HORIZON, REWARD, SUBSAMPLE, has_other_sign
-from imitax.bench.tables import markdown
+from imitax.bench.scores import middle_of
+from imitax.bench.tables import markdown, show_middle
 from imitax.spec import split
 
 NUM_DEMOS = 4
@@ -94,5 +95,5 @@ def _order(key: tuple[str, tuple[str, ...]]) -> tuple[int, list[int]]:
 
 
 def _score(row: Any) -> str:
-    text = f"{row.interquartile_mean:.2f} [{row.low:.2f}, {row.high:.2f}]"
+    text = show_middle(middle_of(row), 2)
     return f"{text}, {row.failures:.0%} fail" if row.failures else text

@@ -94,7 +94,7 @@ def draw(panel: Axes, axis: str, curves: Panel | None, style: Style) -> None:
     panel.xaxis.set_major_formatter("{x:.0f}")
     panel.xaxis.set_minor_locator(NullLocator())
     panel.yaxis.set_minor_formatter(NullFormatter())
-    panel.set_ylabel("mean regret")
+    panel.set_ylabel("mean regret" if curves[0].statistic == "mean" else "root mean square regret")
     panel.set_xlabel(f"{LABELS[axis]}   ({FIXED[axis].format(curves[0].fixed)})")
     panel.grid(True, color="#E3E3E3", linewidth=0.6)
     panel.set_axisbelow(True)

@@ -12,6 +12,7 @@ import numpy as np
 from imitax import catalogue, spec
 from imitax.bench.expert_files import ExpertFile, load_experts
 from imitax.config import SpecError
+from imitax.demonstrations import check_shortest
 from imitax.regret import NUM_EPISODES
 from imitax.types import Capacity
 
@@ -192,6 +193,7 @@ def _resolve_block(block: Block, given: dict, envs: dict, groups: dict, missing:
             missing[place, name] = str(reason)
         else:
             name = chosen.spec
+            check_shortest(name, chosen.build(envs[place]).demand, min(horizons))
             _add(groups, envs[place], chosen, dict.fromkeys(cells, block.seeds))
         names[name] = None
     return Block(tuple(dict.fromkeys(specs)), tuple(names), cells, block.seeds)

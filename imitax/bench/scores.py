@@ -28,8 +28,9 @@ CELL = ["environment", "algorithm", "horizon", "num_demos"]
 COLUMNS = (
     *CELL,
     *("variable_horizon", "seeds", "mean", "interquartile_mean", "low", "high", "failures"),
+    "scored",
 )
-"""Columns of `scores.csv`; the interval is that of the interquartile mean."""
+"""Columns of `scores.csv`; the interval is that of the interquartile mean, over `scored` seeds."""
 
 FAILURE = 0.5
 """A seed fails with a score below this, or where it diverged."""
@@ -101,13 +102,18 @@ def summarise_scores(rows: pd.DataFrame) -> pd.DataFrame:
         records.append(
             (
                 *(*key, is_variable_horizon(key[0]), len(values), mean_interval(values).mean),
-                *(middle.mean, middle.low, middle.high, failures(values)),
+                *(middle.mean, middle.low, middle.high, failures(values), middle.count),
             )
         )
     return pd.DataFrame(records, columns=list(COLUMNS))
 
 
-def aggregate(rows: pd.DataFrame) -> dict[tuple[str, int], tuple[Interval, float, int]]:
+def middle_of(row: Any) -> Interval:
+    """The interquartile mean in a row of the table of `summarise_scores`."""
+    return Interval(row.interquartile_mean, row.low, row.high, row.scored)
+
+
+def aggregate(rows: pd.DataFrame) -> dict[tuple[str, int], tuple[Interval, float, int, int]]:
     """Scores over several environments, by algorithm and number of demonstrations.
 
     Of every environment and algorithm with several numbers of demonstrations (so that controls in
@@ -118,7 +124,8 @@ def aggregate(rows: pd.DataFrame) -> dict[tuple[str, int], tuple[Interval, float
         rows: from `scored`.
 
     Returns:
-        Interquartile mean over all seeds and environments, failure share, number of environments.
+        Interquartile mean over all seeds and environments, failure share, number of environments
+        with a score, and fewest seeds with a score in one of them.
     """
     horizons: Any = rows.groupby("environment")["horizon"]
     longest = rows["horizon"].to_numpy() == horizons.transform("max").to_numpy()
@@ -133,7 +140,9 @@ def aggregate(rows: pd.DataFrame) -> dict[tuple[str, int], tuple[Interval, float
         strata = [own["score"].to_numpy(float) for _, own in groups(group, "environment")]
         if len(strata) > 1:
             middle = stratified_interquartile_mean(strata)
-            found[key] = (middle, float(np.mean([failures(own) for own in strata])), len(strata))
+            share = float(np.mean([failures(own) for own in strata]))
+            counts = [count for own in strata if (count := int(np.isfinite(own).sum()))]
+            found[key] = (middle, share, len(counts), min(counts, default=0))
     return found
 
 

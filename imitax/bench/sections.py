@@ -10,10 +10,10 @@ import pandas as pd
 from imitax.bench.families import is_variable_horizon
 from imitax.bench.left_out import NUM_DEMOS, left_out_table
 from imitax.bench.published import EXPERT, HORIZON, Comparison, compare, task_name
-from imitax.bench.scores import FAILURE, aggregate, constant_warnings
-from imitax.bench.statistics import Interval, interquartile_mean, mean_interval
+from imitax.bench.scores import FAILURE, aggregate, constant_warnings, middle_of
+from imitax.bench.statistics import FEW_SEEDS, Interval, interquartile_mean, mean_interval
 from imitax.bench.summary import groups
-from imitax.bench.tables import PAIR, markdown
+from imitax.bench.tables import FEW, PAIR, markdown, show_middle
 
 _VARIABLE = """\
 Marked `variable`: an episode ends by itself, earlier or later than another policy's. There a reward
@@ -32,7 +32,8 @@ its 95% interval, standard deviation over seeds, interquartile mean with its 95%
 interval, or less than one step from our mean. It is the mean of one demonstration set, as each of
 our seeds is, so it is held against our spread over seeds and the error that its seven runs leave:
 the deviation is sqrt(sd² + run sd²/7). Where that is wide, agreement is cheap. `ours higher`, `ours
-lower`: it agrees, but our interval lies on that side of it."""
+lower`: it agrees, but our interval lies on that side of it. {FEW}: fewer than
+{FEW_SEEDS["interquartile mean"]} seeds, whose bootstrap interval is too short."""
 
 _LEFT_OUT = f"""\
 Normalised scores at {NUM_DEMOS} trajectories and {HORIZON} steps: interquartile mean, its 95%
@@ -44,7 +45,9 @@ anything that an imitator could learn the task from, so what is above zero there
 _SCORES = f"""\
 (J - J_random) / (J_expert - J_random) per seed, the references being means over the seeds of the
 controls `random` and `expert`. Interquartile mean over seeds with its 95% bootstrap interval, mean,
-and the share of seeds that fail: a score below {FAILURE}, or diverged (which enters no mean)."""
+and the share of seeds that fail: a score below {FAILURE}, or diverged (which enters no mean).
+An interval marked {FEW} rests on fewer than {FEW_SEEDS["interquartile mean"]} seeds and is too
+short: it covers less than 92%, of 3 seeds 75%. One seed has none."""
 
 
 def published_section(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> list[str]:
@@ -88,7 +91,7 @@ def _line(one: Comparison) -> tuple[str, ...]:
         *(f"`{one.environment}`", str(one.num_demos), f"`{one.algorithm}`"),
         f"{cell.mean:.2f} ± {cell.spread:.2f}",
         f"{interquartile_mean(cell.runs).mean:.1f}, {cell.runs.std(ddof=1):.1f}",
-        *(str(one.seeds), _interval(one.mean), f"{one.spread:.1f}", _interval(one.middle)),
+        *(str(one.seeds), _interval(one.mean), f"{one.spread:.1f}", show_middle(one.middle, 1)),
         one.verdict,
     )
 
@@ -141,8 +144,8 @@ def score_section(scores: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
         (
             *(f"`{row.environment}`", _kind(row.environment), f"`{row.algorithm}`"),
             *(row.horizon, row.num_demos, row.seeds),
-            f"{row.interquartile_mean:.3f} [{row.low:.3f}, {row.high:.3f}]",
-            *(f"{row.mean:.3f}", f"{row.failures:.0%}"),
+            show_middle(middle_of(row), 3),
+            *("" if np.isnan(row.mean) else f"{row.mean:.3f}", f"{row.failures:.0%}"),
         )
         for row in records
     ]
@@ -154,8 +157,8 @@ def _over_environments(scores: pd.DataFrame) -> list[str]:
     if not found:
         return []
     lines = [
-        (f"`{algorithm}`", demos, count, _interval(middle, 3), f"{share:.0%}")
-        for (algorithm, demos), (middle, share, count) in found.items()
+        (f"`{algorithm}`", demos, count, show_middle(middle, 3, fewest), f"{share:.0%}")
+        for (algorithm, demos), (middle, share, count, fewest) in found.items()
     ]
     header = ("algorithm", "N", "environments", "IQM [95%]", "fail")
     text = "All environments together, each at its longest horizon (stratified bootstrap):"

@@ -1,7 +1,8 @@
 """Seeded statistics over seeds: intervals, interquartile mean, exponents, paired comparisons.
 
-Everything here takes arrays whose last axis is the seed. A NaN is a seed that diverged or is
-missing: it is left out, and the number left out is returned, never averaged in silence.
+Everything here takes arrays whose last axis is the seed. An entry that is not finite is a seed that
+diverged or is missing: it is left out, and the number left out is returned, never averaged in
+silence.
 
 Letters: K seeds, P points of a curve, R bootstrap resamples.
 """
@@ -14,6 +15,12 @@ from numpy.typing import ArrayLike
 
 MIN_POINTS = 3
 """Points needed for an exponent: a line through two leaves no residual to show curvature."""
+
+FEW_SEEDS = {"interquartile mean": 12, "exponent": 32}
+"""Below so many seeds a bootstrap interval of 95% covers less than 92%.
+
+From `benchmarks/coverage.py`, whose table is in `benchmarks/results/coverage`.
+"""
 
 _BLOCK = 4_000_000
 """Largest number of resampled entries held at once (32 MB of float64)."""
@@ -38,7 +45,7 @@ class Exponent(NamedTuple):
     used: np.ndarray
     """[P] bool, the points that entered the fit."""
     missing: int
-    """NaN entries (diverged or absent seeds) among the used points."""
+    """Entries that are not finite (diverged or absent seeds) among the used points."""
     undefined: float
     """Fraction of resamples without a logarithm at some used point; they are left out."""
 
@@ -55,7 +62,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     """Mean over seeds with Student's t interval.
 
     Args:
-        values: [K], any units; NaN entries are left out.
+        values: [K], any units; NaN and infinite entries are left out.
         level: coverage of the interval, in (0, 1).
 
     Returns:
@@ -75,6 +82,28 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, count)
 
 
+def root_mean_square(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Root mean square over seeds, for what is as often above zero as below: its mean is zero.
+
+    The interval is Student's t for the logarithm of the mean square, whose standard error is that
+    of the mean square divided by it (delta method): squares are skewed, and of normal values it
+    covers .91 to .94 from 3 to 64 seeds where the t interval of the squares covers .82 to .93.
+
+    Args:
+        values: [K], any units; NaN and infinite entries are left out.
+        level: coverage of the interval, in (0, 1).
+
+    Returns:
+        As `mean_interval`; all three are 0 where all values are.
+    """
+    square = mean_interval(_finite(values) ** 2, level)
+    root = float(np.sqrt(square.mean))
+    if square.count < 2 or root == 0:
+        return Interval(root, square.low, square.high, square.count)
+    factor = float(np.exp((square.high - square.mean) / square.mean / 2))
+    return Interval(root, root / factor, root * factor, square.count)
+
+
 def interquartile_mean(
     values: ArrayLike, *, seed: int = 0, num_resamples: int = 2000, level: float = 0.95
 ) -> Interval:
@@ -84,10 +113,13 @@ def interquartile_mean(
     that obeys its seed.
 
     Args:
-        values: [K], any units; NaN entries are left out.
+        values: [K], any units; NaN and infinite entries are left out.
         seed: of the resampling.
         num_resamples: bootstrap resamples.
         level: coverage of the interval, in (0, 1).
+
+    Returns:
+        As `mean_interval`. The interval of few values is too short, see `FEW_SEEDS`.
     """
     return stratified_interquartile_mean(
         [values], seed=seed, num_resamples=num_resamples, level=level
@@ -104,10 +136,14 @@ def stratified_interquartile_mean(
     """Mean of the middle half of the values of all strata together, as rliable aggregates tasks.
 
     Args:
-        strata: an array [K_i] of each task, in units that all share; NaN entries are left out.
+        strata: an array [K_i] of each task, in units that all share; NaN and infinite entries are
+            left out.
         seed: of the resampling, which draws seeds within each stratum.
         num_resamples: bootstrap resamples.
         level: coverage of the interval, in (0, 1).
+
+    Returns:
+        The mean; both ends are NaN where a task has a single value, whose spread nobody knows.
     """
     finite = [one for one in map(_finite, strata) if len(one)]
     if not finite:
@@ -116,6 +152,8 @@ def stratified_interquartile_mean(
     cut = count // 4
     middle = slice(cut, count - cut)
     point = float(np.sort(np.concatenate(finite))[middle].mean())
+    if min(map(len, finite)) == 1:
+        return Interval(point, np.nan, np.nan, count)
     parts = []
     for indices in _resamples([len(one) for one in finite], num_resamples, seed):
         drawn = [one[index] for one, index in zip(finite, indices, strict=True)]
@@ -155,36 +193,49 @@ def fit_exponent(
     whole seeds, jointly for all points, because the data sets of a seed are nested. Points whose
     mean is not positive are excluded. Resamples in which a used point has no positive mean have
     no exponent and are left out; where they are more than the interval's tails, there is no
-    interval (NaN), since it would be that of a favourable selection.
+    interval (NaN), since it would be that of a favourable selection. Nor is there of one seed.
 
     Args:
         x: [P], positive: horizons or numbers of demonstrations.
-        samples: [P, K], one row per point, one column per seed; NaN where missing.
+        samples: [P, K], one row per point, one column per seed; not finite where missing.
         include: [P] bool, points that may be used; all by default.
         seed: of the resampling.
         num_resamples: bootstrap resamples.
         level: coverage of the interval, in (0, 1).
 
     Raises:
-        ValueError: shapes that do not fit, or an x that is not positive.
+        ValueError: shapes that do not fit, or an x that is not positive and finite.
     """
     x, samples = np.asarray(x, float), np.asarray(samples, float)
-    if samples.ndim != 2 or x.shape != samples.shape[:1] or np.any(x <= 0):
+    is_axis = bool(np.all(np.isfinite(x) & (x > 0)))
+    if samples.ndim != 2 or x.shape != samples.shape[:1] or not is_axis:
         raise ValueError(f"need positive x [P] and samples [P, K], got {x.shape}, {samples.shape}")
     means = _means(samples)
     used = np.ones(len(x), bool) if include is None else np.array(include, bool)
     used &= np.nan_to_num(means, nan=0.0) > 0
-    missing = int(np.isnan(samples[used]).sum())
+    finite = np.isfinite(samples[used])
+    missing = int((~finite).sum())
     if len(np.unique(x[used])) < MIN_POINTS:
         return Exponent(np.nan, np.nan, np.nan, used, missing, 0.0)
     resampled = resampled_means(samples[used], num_resamples=num_resamples, seed=seed)
     defined = np.all(np.nan_to_num(resampled, nan=0.0) > 0, axis=1)
     undefined = 1.0 - float(defined.mean())
     low = high = np.nan
-    if undefined <= _tails(level)[0]:
+    if undefined <= _tails(level)[0] and finite.any(axis=0).sum() > 1:
         low, high = np.quantile(slope(x[used], resampled[defined]), _tails(level))
     point = float(slope(x[used], means[used]))
     return Exponent(point, float(low), float(high), used, missing, undefined)
+
+
+def fit_rms_exponent(
+    x: ArrayLike, samples: ArrayLike, *, include: ArrayLike | None = None, seed: int = 0
+) -> Exponent:
+    """Exponent b of the root mean square, ~ x^b: half that of the mean squares.
+
+    Arguments and errors as `fit_exponent`; the samples may have either sign.
+    """
+    fit = fit_exponent(x, np.asarray(samples, float) ** 2, include=include, seed=seed)
+    return fit._replace(exponent=fit.exponent / 2, low=fit.low / 2, high=fit.high / 2)
 
 
 def resampled_means(samples: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
@@ -193,7 +244,7 @@ def resampled_means(samples: np.ndarray, *, num_resamples: int, seed: int) -> np
     Each resample is a row of multinomial counts, so a block of them is one matrix product.
 
     Args:
-        samples: [P, K]; NaN entries are left out of their point's means.
+        samples: [P, K]; entries that are not finite are left out of their point's means.
         num_resamples: R.
         seed: of the resampling.
 
@@ -218,10 +269,11 @@ def paired_comparison(values: ArrayLike, baseline: ArrayLike, level: float = 0.9
 
     Args:
         values: [K], lower is better (regret).
-        baseline: [K], the same seeds in the same order; a pair with a NaN is left out.
+        baseline: [K], the same seeds in the same order; a pair that is not finite is left out.
         level: coverage of the interval, in (0, 1).
     """
-    difference = _finite(np.asarray(values, float) - np.asarray(baseline, float))
+    with np.errstate(invalid="ignore"):  # of two infinities
+        difference = _finite(np.asarray(values, float) - np.asarray(baseline, float))
     interval = mean_interval(difference, level)
     if len(difference) == 0:
         return Paired(interval, np.nan)

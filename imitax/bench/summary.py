@@ -5,6 +5,10 @@ How a verdict is reached. The fit uses the points that are neither saturated (re
 rejected (H(H+1)/2 fits 1.96 on 8..128), so where a closed form exists the measured interval is
 compared with the exponent of the closed form *over the same points*, within `EXACT_TOLERANCE`;
 else with the predicted exponent, within `LAW_TOLERANCE`, the curvature left inside the window.
+
+What is fitted is the mean regret. Of a soft expert, which mixes actions of unequal value, maximum
+likelihood loses as often as it wins, and its mean regret is soon zero: what is fitted, drawn and
+predicted there is the root mean square.
 """
 
 from collections.abc import Iterator
@@ -14,8 +18,19 @@ import numpy as np
 import pandas as pd
 
 from imitax.bench.closed_forms import closed_form
+from imitax.bench.families import has_soft_expert
 from imitax.bench.predictions import AXES, Prediction, predicted_exponent
-from imitax.bench.statistics import MIN_POINTS, Exponent, fit_exponent, mean_interval, slope
+from imitax.bench.statistics import (
+    FEW_SEEDS,
+    MIN_POINTS,
+    Exponent,
+    Interval,
+    fit_exponent,
+    fit_rms_exponent,
+    mean_interval,
+    root_mean_square,
+    slope,
+)
 from imitax.spec import split
 
 COLUMNS = (
@@ -28,7 +43,14 @@ COLUMNS = (
     "high",
     "predicted",
     "verdict",
+    "statistic",
+    "rms_regret",
+    "rms_low",
+    "rms_high",
 )
+"""`statistic` is what exponent, interval, prediction and verdict are about: `mean` regret, or its
+`rms` (root mean square) where the expert is soft. The last three are the root mean square at the
+largest value of the axis, with its interval, whatever the statistic."""
 
 SATURATION = 0.1
 """Largest regret per step inside the window of a power law (theory 1.2)."""
@@ -58,12 +80,23 @@ class Curve(NamedTuple):
     samples: np.ndarray
     """[P, K] regret; NaN where a seed diverged or is absent."""
     mean: np.ndarray
+    """[P] the statistic of each point: the mean, or the root mean square; with its interval."""
     low: np.ndarray
     high: np.ndarray
     saturated: np.ndarray
-    """[P] bool: mean regret per step above `SATURATION`."""
+    """[P] bool: the statistic per step is above `SATURATION`."""
     diverged: int
     """Rows of this curve whose status is not `ok`."""
+
+    @property
+    def statistic(self) -> str:
+        """`rms` where the expert is soft, else `mean`."""
+        return statistic_of(self.environment)
+
+    @property
+    def num_seeds(self) -> int:
+        """Seeds with a finite regret at any point."""
+        return int(np.isfinite(self.samples).any(axis=0).sum())
 
     @property
     def positive(self) -> np.ndarray:
@@ -76,7 +109,9 @@ class Curve(NamedTuple):
         return self.positive & ~self.saturated
 
     def exact(self, x: np.ndarray) -> np.ndarray | None:
-        """Closed-form regret at the given values of the axis, or None."""
+        """Closed form of the mean regret at the given values of the axis, or None."""
+        if self.statistic != "mean":
+            return None
         values = [
             closed_form(self.environment, self.algorithm, *_cell(self.axis, int(at), self.fixed))
             for at in x
@@ -87,9 +122,25 @@ class Curve(NamedTuple):
     def prediction(self) -> Prediction | None:
         """The exponent that theory predicts over the usable points (all, where none is usable)."""
         points = self.x[self.usable] if self.usable.any() else self.x
-        return predicted_exponent(
+        found = predicted_exponent(
             self.environment, self.algorithm, self.axis, points.tolist(), self.fixed
         )
+        return found if found and found.statistic == self.statistic else None
+
+    def fit(self, include: np.ndarray | None = None, seed: int = 0) -> Exponent:
+        """The exponent of the statistic."""
+        fit = fit_exponent if self.statistic == "mean" else fit_rms_exponent
+        return fit(self.x, self.samples, include=include, seed=seed)
+
+
+def statistic_of(environment: str) -> str:
+    """What tells how far a learner is from an environment's expert: `mean` or `rms` regret."""
+    return "rms" if has_soft_expert(environment) else "mean"
+
+
+def interval_of(statistic: str, values: np.ndarray) -> Interval:
+    """The statistic of regrets [K] with its interval."""
+    return root_mean_square(values) if statistic == "rms" else mean_interval(values)
 
 
 def curves(rows: pd.DataFrame) -> Iterator[Curve]:
@@ -120,14 +171,15 @@ def summarise(all_curves: list[Curve], *, seed: int = 0) -> pd.DataFrame:
     """
     records = []
     for curve in all_curves:
-        fit = fit_exponent(curve.x, curve.samples, include=~curve.saturated, seed=seed)
+        fit = curve.fit(~curve.saturated, seed)
         prediction = curve.prediction()
         predicted = np.nan if prediction is None else prediction.exponent
         records.append(
             (
                 *(curve.environment, curve.algorithm, curve.axis, curve.fixed),
                 *(fit.exponent, fit.low, fit.high, predicted),
-                verdict(curve, fit, prediction),
+                *(verdict(curve, fit, prediction), curve.statistic),
+                *root_mean_square(curve.samples[-1])[:3],
             )
         )
     return pd.DataFrame(records, columns=list(COLUMNS))
@@ -189,17 +241,28 @@ def _flags(curve: Curve, fit: Exponent, exact_slope: float | None) -> list[str]:
         flags.append(f"{(~curve.positive).sum()} of {total} means not positive")
     if curve.diverged:
         flags.append(f"{curve.diverged} diverged rows left out")
-    if np.isfinite(fit.exponent) and not np.isfinite(fit.low):
-        flags.append("no interval: regret too rare among the seeds")
+    if np.isfinite(fit.exponent):
+        flags.extend(_doubts(curve, fit))
     return flags
+
+
+def _doubts(curve: Curve, fit: Exponent) -> list[str]:
+    """Why there is no interval, or why it may be too short."""
+    if curve.num_seeds == 1:
+        return ["no interval: one seed"]
+    if not np.isfinite(fit.low):
+        return ["no interval: regret too rare among the seeds"]
+    few = curve.num_seeds < FEW_SEEDS["exponent"]
+    return [f"{curve.num_seeds} seeds, too few for its interval"] if few else []
 
 
 def _all_points(curve: Curve) -> list[str]:
     """The exponent with the saturated points too: not a power law, but a number to compare."""
-    fit = fit_exponent(curve.x, curve.samples)
+    fit = curve.fit()
     if not np.isfinite(fit.exponent):
         return []
-    text = f"over all {fit.used.sum()} points {fit.exponent:.3f} [{fit.low:.3f}, {fit.high:.3f}]"
+    interval = f" [{fit.low:.3f}, {fit.high:.3f}]" if np.isfinite(fit.low) else ""
+    text = f"over all {fit.used.sum()} points {fit.exponent:.3f}{interval}"
     exact_slope = _exact_slope(curve, fit.used)
     return [text if exact_slope is None else f"{text} (closed form {exact_slope:.3f})"]
 
@@ -218,7 +281,7 @@ def _curve(environment: str, algorithm: str, axis: str, fixed: int, group: pd.Da
         index=axis, columns="seed", values="regret"
     )
     x, samples = table.index.to_numpy(int), table.to_numpy(float)
-    intervals = [mean_interval(row) for row in samples]
+    intervals = [interval_of(statistic_of(environment), row) for row in samples]
     mean = np.array([interval.mean for interval in intervals])
     horizons = x if axis == "horizon" else np.full(len(x), fixed)
     return Curve(

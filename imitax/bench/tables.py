@@ -8,13 +8,22 @@ import numpy as np
 import pandas as pd
 
 from imitax.bench.predictions import expectation_note
-from imitax.bench.statistics import Interval, Paired, mean_interval, paired_comparison
-from imitax.bench.summary import groups
+from imitax.bench.statistics import (
+    FEW_SEEDS,
+    Interval,
+    Paired,
+    mean_interval,
+    paired_comparison,
+    root_mean_square,
+)
+from imitax.bench.summary import groups, statistic_of
 from imitax.spec import split
 
 CELL = ["horizon", "num_demos"]
 CONTROLS = ("expert", "random")
 PAIR = ["environment", "algorithm"]
+FEW = "†"
+"""Marks an interval of too few seeds, see `FEW_SEEDS`."""
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -70,28 +79,39 @@ def exponent_table(summary: pd.DataFrame) -> str:
         rows.append(
             (
                 *(_code(row.environment), _code(row.algorithm), row.axis.replace("_", " ")),
-                f"{fixed} = {row.fixed_value}",
+                *(f"{fixed} = {row.fixed_value}", row.statistic),
                 "" if np.isnan(row.exponent) else f"{row.exponent:.3f}",
                 interval,
                 "" if np.isnan(row.predicted) else f"{row.predicted:g}",
                 row.verdict,
             )
         )
-    header = ("environment", "algorithm", "axis", "fixed", "exponent", "95%", "predicted")
+    header = ("environment", "algorithm", "axis", "fixed", "of", "exponent", "95%", "predicted")
     return markdown((*header, "verdict"), rows)
 
 
 def regret_table(rows: pd.DataFrame) -> str:
     """Mean regret with its 95% interval: cells downwards, algorithms across.
 
+    Where the expert is soft, the root mean square stands beside it.
+
     Args:
         rows: results of one environment, `regret` NaN where a seed diverged.
     """
     shown = {
-        (algorithm, horizon, demos): show_interval(mean_interval(group["regret"].to_numpy()))
+        (algorithm, horizon, demos): show_regret(group)
         for (algorithm, horizon, demos), group in groups(rows, ["algorithm", *CELL])
     }
     return _cells(rows, rows["algorithm"].unique(), shown)
+
+
+def show_regret(rows: pd.DataFrame) -> str:
+    """The mean regret of one cell, with the root mean square where that is what tells."""
+    values = rows["regret"].to_numpy(float)
+    shown = show_interval(mean_interval(values))
+    if statistic_of(rows["environment"].iloc[0]) == "mean" or not np.isfinite(values).any():
+        return shown
+    return f"{shown}; rms {show_interval(root_mean_square(values))}"
 
 
 def paired_table(rows: pd.DataFrame) -> str | None:
@@ -220,6 +240,23 @@ def show_interval(interval: Interval, *, sign: bool = False) -> str:
     if np.isnan(interval.low) or interval.low == interval.high:
         return mean
     return f"{mean} [{interval.low:{plus}.3g}, {interval.high:{plus}.3g}]"
+
+
+def show_middle(middle: Interval, digits: int, fewest: int | None = None) -> str:
+    """An interquartile mean with its interval, marked `FEW` where that is too short.
+
+    Args:
+        middle: over seeds.
+        digits: after the point.
+        fewest: seeds of the smallest stratum; all of them by default.
+    """
+    if middle.count == 0:
+        return "no finite seed"
+    mean, low, high = (f"{value:.{digits}f}" for value in middle[:3])
+    if np.isnan(middle.low):
+        return mean
+    few = (middle.count if fewest is None else fewest) < FEW_SEEDS["interquartile mean"]
+    return f"{mean} [{low}, {high}]" + f" {FEW}" * few
 
 
 def show_paired(pair: Paired) -> str:

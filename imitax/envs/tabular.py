@@ -58,6 +58,14 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
         self.num_states = num_states
         self._num_actions = num_actions
 
+    @classmethod
+    def has_soft_expert(cls, settings: Any) -> bool:
+        """Whether the expert mixes actions of unequal value, so that regret has either sign.
+
+        Maximum likelihood is then unbiased, and its mean regret says nothing of its error.
+        """
+        return getattr(settings, "temperature", 0.0) > 0
+
     def instance(
         self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int
     ) -> tuple[TabularMDP, jax.Array]:
