@@ -11,7 +11,7 @@ divided by their sum.
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from imitax.sums import HIGHEST, add_up, rounded, total, weighted
 if TYPE_CHECKING:
     from imitax.mdp import TabularMDP
 
-P, R = ParamSpec("P"), TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 UNROLLED = 40
 """Largest number of successors whose sum is written out; beyond it, a matrix product."""
@@ -42,23 +42,23 @@ class Dynamics(NamedTuple):
     """Whether its tables hold float32 numbers."""
 
 
-def in_double(function: Callable[P, R]) -> Callable[P, R]:
+def in_double(function: F) -> F:
     """The function with float64 at hand; numpy's arrays come in the precision around it."""
 
     @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        args, kwargs = jax.tree.map(_canonical, (args, kwargs))
+    def run(*args, **kwargs):
+        here, named = jax.tree.map(_canonical, (args, kwargs))
         with jax.enable_x64(True):
-            return function(*args, **kwargs)
+            return function(*here, **named)
 
-    return run
+    return cast(F, run)
 
 
 def _canonical(leaf):
     return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
-def widened(tree, dtype):
+def widened(tree: Any, dtype: Any) -> Any:
     """Floats as float64; Python numbers are rounded to the working precision first, as tables."""
     return jax.tree.map(lambda leaf: _widened(leaf, dtype), tree)
 

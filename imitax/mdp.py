@@ -270,7 +270,7 @@ def _advantage_gaps(
     policy: jax.Array,
     horizon: jax.Array,
     max_horizon: int,
-    discount: jax.Array,
+    discount: jax.Array | float,
 ) -> jax.Array:
     """What one step of the policy loses against the expert, who continues in both cases.
 

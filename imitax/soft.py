@@ -58,7 +58,8 @@ def soft_plan(
     """
     shape, dtype = (max_horizon, *mdp.transition.shape[:2]), mdp.transition.dtype
     reward, discount, temperature = doubles.widened((reward, discount, temperature), dtype)
-    dynamics = doubles.dynamics(mdp)
+    # A product: whether compilers make one of a division depends on the batch.
+    dynamics, colder = doubles.dynamics(mdp), 1.0 / temperature
 
     def backward(i, carry):
         time = horizon - 1 - i
@@ -67,7 +68,7 @@ def soft_plan(
         change = doubles.expect_change(dynamics, relative)
         action_value = at(reward, time) + rounded(discount * change)
         top = jnp.max(jax.lax.stop_gradient(action_value), axis=-1)
-        scores = (action_value - top[:, None]) / temperature
+        scores = rounded((action_value - top[:, None]) * colder)
         normaliser = jnp.log(total(jnp.exp(scores)))
         log_probs = (scores - normaliser[:, None]).astype(dtype)
         value = rounded(discount * relative) + top + rounded(temperature * normaliser)

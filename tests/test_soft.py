@@ -168,21 +168,19 @@ SIZES = [(1.0, 0.0, 1.0), (1.0, 100.0, 1.0), (1e4, 0.0, 10.0), (1.0, -1e4, 0.1),
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sweep_of_the_kind(dtype, kind):
-    """Every size of rewards at the longest horizon, and the other horizons and discounts."""
-    for scale, offset, temperature in SIZES:
-        checked(task(kind, dtype, scale, offset), LONGEST, 1.0, temperature, dtype)
+    """Two sizes of rewards at the longest horizon, others at other horizons and discounts."""
+    first = list(KINDS).index(kind)
     pairs = [x for x in itertools.product(HORIZONS, DISCOUNTS) if x != (LONGEST, 1.0)]
+    pairs = [(LONGEST, 1.0)] * 2 + pairs[first % 3 :: 3]
     for i, (H, discount) in enumerate(pairs):
-        scale, offset, temperature = SIZES[i % len(SIZES)]
+        scale, offset, temperature = SIZES[(first + i) % len(SIZES)]
         checked(task(kind, dtype, scale, offset, seed=i), H, discount, temperature, dtype)
 
 
-@pytest.mark.parametrize("temperature", [0.1, 1.0])
-@pytest.mark.parametrize("kind", ["mixing", "absorbing"])
-def test_listed_successors(dtype, kind, temperature):
-    mdp = task(kind, dtype, 1.0, 100.0)
-    for H, discount in ((LONGEST, 1.0), (300, 0.99)):
-        checked(listed(mdp), H, discount, temperature, dtype, dense=mdp)
+def test_listed_successors(dtype):
+    for kind, H, discount in (("absorbing", LONGEST, 1.0), ("mixing", 300, 0.99)):
+        mdp = task(kind, dtype, 1.0, 100.0)
+        checked(listed(mdp), H, discount, 0.1, dtype, dense=mdp)
 
 
 @pytest.mark.parametrize("kind", ["mixing", "apart"])
@@ -352,7 +350,7 @@ def test_the_best_iterate_is_returned(dtype, num_steps):
     """Without penalty and with a tolerance that rounding never meets; L in long doubles."""
     env, H = imitax.environment("gridworld:size=3x3,goal=2x2,temperature=0.5"), 20
     config = MaxEntConfig(l2=0.0, tolerance=1e-30, num_steps=num_steps)
-    state, recovered, policy, shown = exact_moments(env, H, config)
+    state, recovered, _, shown = exact_moments(env, H, config)
     assert not state.converged
     P, _ = oracle.grid(3, 0.1, 8)
     loss = -(shown * oracle.soft(P, recovered, H, 1.0, 1.0)[0]).sum() / H
