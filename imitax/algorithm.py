@@ -35,7 +35,7 @@ def train(
     num_checkpoints: int = 0,
     observe: Callable[[Any, Metrics, jax.Array], Any] | None = None,
 ) -> Trained:
-    """Run an algorithm on a problem until it has converged or has taken all its steps.
+    """Run an algorithm on a problem until it has converged or stalled, or took all its steps.
 
     Args:
         key: consumed; fold 0 initialises, fold t + 1 is for step t.
@@ -68,7 +68,7 @@ def train(
     def run_until(stop, loop):
         def unfinished(loop):
             index, state, _ = loop
-            return (index < stop) & ~state.converged
+            return (index < stop) & ~_is_over(state)
 
         return jax.lax.while_loop(unfinished, advance, loop)
 
@@ -90,6 +90,11 @@ def train(
         return Trained(state, conclude(state, metrics), index)
     (index, state, metrics), curve = jax.lax.scan(segment, start, jnp.arange(num_checkpoints))
     return Trained(state, conclude(state, metrics), index, curve)
+
+
+def _is_over(state: Any) -> jax.Array:
+    """Whether a state asks for no further step: it converged, or says that it cannot."""
+    return state.converged | getattr(state, "stalled", False)
 
 
 def _stop(limit: jax.Array, checkpoint: jax.Array, num_checkpoints: int) -> jax.Array:

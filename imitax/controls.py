@@ -110,7 +110,7 @@ def uniform(space: Any, name: str) -> Policy:
 def slip_share(config: NoisyExpertConfig, horizon: jax.Array, time: jax.Array) -> jax.Array:
     """Probability of a slip at a time step: epsilon, or min(1, epsilon H) at the first only."""
     if config.slip == "every":
-        return jnp.asarray(config.epsilon, jnp.float32)
+        return jnp.asarray(config.epsilon, jnp.result_type(float))
     first = jnp.minimum(1.0, config.epsilon * horizon)
     return jnp.where(time == 0, first, 0.0)
 

@@ -10,8 +10,8 @@ expert, reward classes, the two gradients, and the gap that says how far from eq
 import jax
 import jax.numpy as jnp
 
+from imitax import doubles, sums
 from imitax import mdp as exact
-from imitax import sums
 from imitax.mdp import TabularMDP
 from imitax.types import Demonstrations, Problem
 
@@ -31,18 +31,20 @@ def expert_flows(demonstrations: Demonstrations, every: int = 1) -> jax.Array:
     return flows if every == 1 else every * flows
 
 
+@doubles.in_double
 def total_flow(flow: jax.Array, horizon: jax.Array, discount: jax.Array | float) -> jax.Array:
     """Discounted number of visits of each pair: flow [T, S, A] -> sum_t discount^t flow_t, [S, A].
 
     Summed in the order of time, so that longer buffers do not change the rounding.
     """
+    discount = doubles.widened(discount, flow.dtype)
 
     def body(time, carry):
         weight, total = carry
-        return weight * discount, total + sums.rounded(weight * flow[time])
+        return weight * discount, total + sums.rounded(weight * flow[time].astype(jnp.float64))
 
-    start = (jnp.ones((), flow.dtype), jnp.zeros(flow.shape[1:], flow.dtype))
-    return jax.lax.fori_loop(0, horizon, body, start)[1]
+    start = (jnp.ones(()), jnp.zeros(flow.shape[1:]))
+    return exact.over_time(horizon, body, start)[1].astype(flow.dtype)
 
 
 def expert_total(problem: Problem, discount: jax.Array | float) -> jax.Array:
@@ -61,19 +63,24 @@ def expert_total(problem: Problem, discount: jax.Array | float) -> jax.Array:
     return total * (total_flow(ones, horizon, discount) / shown)
 
 
+@doubles.in_double
 def visits(
     mdp: TabularMDP, log_policy: jax.Array, horizon: jax.Array, discount: jax.Array | float
 ) -> jax.Array:
-    """Discounted number of visits of each pair under a policy, [T, S, A] -> [S, A]."""
+    """Discounted number of visits of each pair under a policy, [T, S, A] -> [S, A].
+
+    Without a discount they sum to the horizon.
+    """
+    dynamics, discount = doubles.dynamics(mdp), doubles.widened(discount, mdp.transition.dtype)
 
     def forward(time, carry):
         distribution, weight, total = carry
-        flow = distribution[:, None] * jnp.exp(log_policy[time])
-        return exact.push(mdp, flow), weight * discount, total + sums.rounded(weight * flow)
+        flow = exact.flow_of(distribution, jnp.exp(log_policy[time]), time)
+        total = total + sums.rounded(weight * flow)
+        return doubles.push(dynamics, flow), weight * discount, total
 
-    dtype = mdp.transition.dtype
-    start = (mdp.initial, jnp.ones((), dtype), jnp.zeros(log_policy.shape[1:], dtype))
-    return jax.lax.fori_loop(0, horizon, forward, start)[2]
+    start = (dynamics.mdp.initial, jnp.ones(()), jnp.zeros(log_policy.shape[1:]))
+    return exact.over_time(horizon, forward, start)[2].astype(mdp.transition.dtype)
 
 
 def moments(features: jax.Array | None, total: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """Maximum causal entropy inverse reinforcement learning with known dynamics.
 
 Ziebart, Bagnell and Dey 2010. The policy player answers a reward r = theta . phi with its soft
-best response (`imitax.mdp.soft_plan`); the reward player ascends the penalised log-likelihood
+best response (`imitax.soft.soft_plan`); the reward player ascends the penalised log-likelihood
 
     L(theta) / H = (theta . f_E - E V_0(theta)) / H - (l2 / (2 N)) |theta|^2
 
@@ -9,12 +9,16 @@ whose gradient is the moment gap (f_E - f_theta) / H - (l2 / N) theta. Here f ar
 feature counts over the horizon H, V_0 is the soft value and N the number of demonstrations. L is
 concave. The game's value and its moments grow with H, hence the division; the penalty acts as a
 Gaussian prior whose weight against N demonstrations is 1/N. Without it the maximum is at infinity
-wherever the expert is deterministic (its moments lie on the boundary of what policies can reach),
-and with l2 > 0 the moments are matched up to (l2 / N) |theta|.
+wherever the expert is deterministic (its moments lie on the boundary of what policies can reach)
+or where moments of few demonstrations are out of reach altogether, and with l2 > 0 the moments are matched up to (l2 / N) |theta|.
 
 We climb by L-BFGS (`imitax.lbfgs`) and backtrack one trial per algorithm step, so that seeds under
-vmap never wait in an inner line search. Converged means that the norm of the
-penalised gradient, per step of the horizon, is below `tolerance`.
+vmap never wait in an inner line search. A trial is taken if its value is lower by more than
+rounding and as much as Armijo's rule asks, or, where rounding hides the difference, if its gradient
+is shorter; so the iterate at hand is the best one seen. Where no step along L-BFGS' direction is
+taken, its memory is dropped; where none along the gradient itself is, rounding has ended progress
+and so do we (`stalled`). Converged means that the norm of the penalised gradient, per step of the
+horizon, is below `tolerance`.
 """
 
 from typing import Any, NamedTuple
@@ -22,8 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax import game, lbfgs, sums
-from imitax import mdp as exact
+from imitax import game, lbfgs, soft, sums
 from imitax.algorithm import blank_metrics
 from imitax.config import check_ranges, config, setting
 from imitax.demonstrations import num_labels
@@ -34,6 +37,8 @@ from imitax.types import Algorithm, Demand, Problem
 
 SUFFICIENT = 1e-4
 """Part of the predicted increase that a trial must reach (Armijo)."""
+SHORTEST = 2.0**-20
+"""Part of a direction below which no further trial is made along it."""
 
 
 @config
@@ -71,6 +76,8 @@ class MaxEntState(NamedTuple):
     step_size: jax.Array
     memory: lbfgs.Memory
     converged: jax.Array
+    stalled: jax.Array
+    """Whether rounding hides what any further step would gain; bool."""
 
 
 def likelihood(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> Likelihood:
@@ -132,16 +139,15 @@ def _tabular(config: MaxEntConfig) -> Algorithm:
         memory = lbfgs.empty(here.gradient.ravel())
         direction = _direction(memory, here)
         one, converged = jnp.ones((), theta.dtype), _is_flat(here, config)
-        return MaxEntState(theta, here, direction, one, memory, converged)
+        return MaxEntState(theta, here, direction, one, memory, converged, jnp.bool_(False))
 
     def step(key, problem: Problem, state: MaxEntState):
         del key
         trial = state.theta - state.step_size * state.direction
         there = likelihood(problem, config, trial)
         accepted = _advance(state, trial, there, config)
-        shorter = state._replace(step_size=0.5 * state.step_size)
         is_better = _is_better(state, there)
-        state = jax.tree.map(lambda yes, no: jnp.where(is_better, yes, no), accepted, shorter)
+        state = _either(is_better, accepted, _retreat(state))
         shown = num_labels(problem)
         metrics = blank_metrics()._replace(expert_labels=shown, moment_gap=state.here.moment_gap)
         return state, metrics
@@ -162,10 +168,10 @@ def _features(problem: Problem, config: MaxEntConfig) -> jax.Array | None:
     return problem.params.mdp.features if config.reward == "linear" else None
 
 
-def _plan(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> exact.SoftPlan:
+def _plan(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> soft.SoftPlan:
     reward = game.linear_reward(_features(problem, config), theta)
     max_horizon, discount = problem.capacity.horizon, config.discount
-    return exact.soft_plan(
+    return soft.soft_plan(
         problem.params.mdp, reward, problem.horizon, max_horizon, discount=discount
     )
 
@@ -179,11 +185,31 @@ def _is_flat(here: Likelihood, config: MaxEntConfig) -> jax.Array:
 
 
 def _is_better(state: MaxEntState, there: Likelihood) -> jax.Array:
-    """Armijo, with room for rounding once the value no longer resolves the decrease."""
+    """Armijo where the values differ by more than their rounding, else the shorter gradient."""
     predicted = state.step_size * _dot(state.here.gradient, state.direction)
     wanted = sums.rounded(SUFFICIENT * predicted)
-    rounding = 4.0 * jnp.finfo(there.value.dtype).eps * there.magnitude
-    return there.value <= state.here.value - wanted + sums.rounded(rounding)
+    rounding = sums.rounded(4.0 * jnp.finfo(there.value.dtype).eps * there.magnitude)
+    change = there.value - state.here.value
+    lengths = [_dot(x.gradient, x.gradient) for x in (there, state.here)]
+    is_lower = (change < -rounding) & (change <= -wanted)
+    return is_lower | ((jnp.abs(change) <= rounding) & (lengths[0] < lengths[1]))
+
+
+def _either(condition: jax.Array, yes: MaxEntState, no: MaxEntState) -> MaxEntState:
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), yes, no)
+
+
+def _retreat(state: MaxEntState) -> MaxEntState:
+    """What a trial that is not taken leaves: half the step, a new direction, or nothing more."""
+    shorter = state._replace(step_size=0.5 * state.step_size)
+    memory = lbfgs.empty(state.here.gradient.ravel())
+    steepest = state._replace(
+        direction=_direction(memory, state.here),
+        step_size=jnp.ones_like(state.step_size),
+        memory=memory,
+        stalled=state.memory.count == 0,
+    )
+    return _either(shorter.step_size < SHORTEST, steepest, shorter)
 
 
 def _direction(memory: lbfgs.Memory, here: Likelihood) -> jax.Array:
@@ -196,4 +222,5 @@ def _advance(
     move, change = trial - state.theta, there.gradient - state.here.gradient
     memory = lbfgs.remember(state.memory, move.ravel(), change.ravel())
     direction, one = _direction(memory, there), jnp.ones_like(state.step_size)
-    return MaxEntState(trial, there, direction, one, memory, _is_flat(there, config))
+    converged = _is_flat(there, config)
+    return MaxEntState(trial, there, direction, one, memory, converged, jnp.bool_(False))

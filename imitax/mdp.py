@@ -8,7 +8,9 @@ with f the final reward. Tables over time have `max_horizon` rows (static); rows
 `horizon` (traced) are zero. Loops run `horizon` times, so a short horizon costs a short time.
 Sums over states and actions are written out (`imitax.sums`), so that on a CPU a seed's results are
 the same bits in every batch. Beyond `UNROLLED` successors they are matrix products, at highest
-precision: an accelerator's reduced default would spoil an exact result.
+precision: an accelerator's reduced default would spoil an exact result. What is carried from step
+to step is float64 (`imitax.doubles`), and rows of probabilities, of transitions or of a policy,
+count as divided by their sum; results have the precision of the tables.
 """
 
 from typing import NamedTuple
@@ -17,11 +19,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from imitax import doubles
 from imitax.config import is_concrete
-from imitax.sums import HIGHEST, add_up, log_sum_exp, rounded, total, weighted
-
-UNROLLED = 40
-"""Largest number of successors whose sum is written out; beyond it, a matrix product."""
+from imitax.doubles import UNROLLED, in_double, normalised, widened
+from imitax.sums import HIGHEST, add_up, rounded, weighted
 
 
 class TabularMDP(NamedTuple):
@@ -50,15 +51,6 @@ class Plan(NamedTuple):
     """[T, S] expected return from (t, s) on, discounted from t on."""
 
 
-class SoftPlan(NamedTuple):
-    """The maximum causal entropy policy of a reward."""
-
-    log_policy: jax.Array
-    """[T, S, A]."""
-    value: jax.Array
-    """[T, S] soft value, in the reward's units."""
-
-
 def expect_next(mdp: TabularMDP, value: jax.Array) -> jax.Array:
     """Expectation of a function of the next state: value [S] -> [S, A]."""
     columns = mdp.transition.shape[-1]
@@ -67,20 +59,6 @@ def expect_next(mdp: TabularMDP, value: jax.Array) -> jax.Array:
     if columns > UNROLLED:
         return jnp.einsum("sak,k->sa", mdp.transition, value, precision=HIGHEST)
     return add_up([rounded(mdp.transition[..., k] * value[k]) for k in range(columns)])
-
-
-def expect_change(mdp: TabularMDP, value: jax.Array) -> jax.Array:
-    """Expected change of a function of the state in one step: value [S] -> [S, A].
-
-    Differences are taken before they are weighted, so that a constant added to the function, or
-    rows that sum to one only nearly, change nothing.
-    """
-    columns = mdp.transition.shape[-1]
-    if mdp.successor is not None:
-        return weighted(mdp.transition, value[mdp.successor] - value[:, None, None])
-    if columns > UNROLLED:
-        return expect_next(mdp, value) - value[:, None] * total(mdp.transition)
-    return weighted(mdp.transition, (value - value[:, None])[:, None])
 
 
 def push(mdp: TabularMDP, flow: jax.Array) -> jax.Array:
@@ -105,6 +83,11 @@ def put(table: jax.Array, time: jax.Array, row: jax.Array) -> jax.Array:
     return jax.lax.dynamic_update_index_in_dim(table, row, time, 0)
 
 
+def over_time(horizon, body, start):
+    """`body(i, carry)` for i < horizon with int32 i, whatever the default of the context."""
+    return jax.lax.fori_loop(jnp.int32(0), jnp.asarray(horizon).astype(jnp.int32), body, start)
+
+
 def num_actions(mdp: TabularMDP) -> int:
     """Number of actions A."""
     return mdp.transition.shape[1]
@@ -124,6 +107,7 @@ def rewards_at(mdp: TabularMDP, time: jax.Array, horizon: jax.Array) -> jax.Arra
     return mdp.step_reward + last * mdp.final_reward
 
 
+@in_double
 def optimal_plan(
     mdp: TabularMDP,
     horizon: jax.Array,
@@ -146,69 +130,37 @@ def optimal_plan(
     Returns:
         Policy [T, S, A] and values [T, S].
     """
-    shape = (max_horizon, *mdp.transition.shape[:2])
-    dtype = mdp.transition.dtype
+    shape, dtype = (max_horizon, *mdp.transition.shape[:2]), mdp.transition.dtype
+    reward, discount = widened((reward, discount), dtype)
+    dynamics = doubles.dynamics(mdp)
 
     def backward(i, carry):
         time = horizon - 1 - i
-        next_value, policy, values = carry
-        earned = rewards_at(mdp, time, horizon) if reward is None else at(reward, time)
-        action_value = earned + rounded(discount * expect_next(mdp, next_value))
-        greedy = jax.nn.one_hot(jnp.argmax(action_value, axis=-1), shape[2], dtype=dtype)
-        value = jnp.max(action_value, axis=-1)
-        return value, put(policy, time, greedy), put(values, time, value)
+        relative, offset, policy, values = carry
+        earned = at(reward, time) if reward is not None else rewards_at(dynamics.mdp, time, horizon)
+        # Relative to the discounted value of the state itself; see `imitax.soft`.
+        action_value = earned + rounded(discount * doubles.expect_change(dynamics, relative))
+        top = jnp.max(action_value, axis=-1)
+        is_top = (action_value == top[:, None]).astype(dtype)
+        greedy = jax.nn.one_hot(jax.lax.argmax(is_top, 1, jnp.int32), shape[2], dtype=dtype)
+        value = rounded(discount * relative) + top
+        highest = jnp.max(value)
+        relative, offset = value - highest, rounded(discount * offset) + highest
+        values = put(values, time, (relative + offset).astype(dtype))
+        return relative, offset, put(policy, time, greedy), values
 
-    start = (jnp.zeros(shape[1], dtype), jnp.zeros(shape, dtype), jnp.zeros(shape[:2], dtype))
-    _, policy, values = jax.lax.fori_loop(0, horizon, backward, start)
+    relative, offset = jnp.zeros(shape[1]), jnp.zeros(())
+    start = (relative, offset, jnp.zeros(shape, dtype), jnp.zeros(shape[:2], dtype))
+    _, _, policy, values = over_time(horizon, backward, start)
     return Plan(policy, values)
 
 
-def soft_plan(
-    mdp: TabularMDP,
-    reward: jax.Array,
-    horizon: jax.Array,
-    max_horizon: int,
-    *,
-    discount: jax.Array | float,
-    temperature: jax.Array | float = 1.0,
-) -> SoftPlan:
-    """Maximum causal entropy planning, backward in log space.
-
-        Q_t = r_t + discount P V_{t+1},   V_t = temperature log sum_a exp(Q_t / temperature)
-        log pi_t(a|s) = (Q_t - V_t) / temperature
-
-    Ziebart 2010, "Modeling purposeful adaptive behavior with the principle of maximum causal
-    entropy", section 9; the temperature is ours.
-
-    Args:
-        mdp: dynamics; its own rewards are not read.
-        reward: [S, A], or [T, S, A] where it changes with time.
-        horizon: number of actions, int, at most `max_horizon`.
-        max_horizon: number of rows T, static.
-        discount: in [0, 1]; required, since a default would hide a mismatch.
-        temperature: positive, in units of the reward.
-
-    Returns:
-        Log policy [T, S, A] and soft values [T, S].
-    """
-    shape = (max_horizon, *mdp.transition.shape[:2])
-    dtype = mdp.transition.dtype
-
-    def backward(i, carry):
-        time = horizon - 1 - i
-        next_value, log_policy, values = carry
-        action_value = at(reward, time) + rounded(discount * expect_next(mdp, next_value))
-        scores = action_value / temperature
-        normaliser = log_sum_exp(scores)
-        value = temperature * normaliser
-        log_probs = scores - normaliser[:, None]
-        return value, put(log_policy, time, log_probs), put(values, time, value)
-
-    start = (jnp.zeros(shape[1], dtype), jnp.zeros(shape, dtype), jnp.zeros(shape[:2], dtype))
-    _, log_policy, values = jax.lax.fori_loop(0, horizon, backward, start)
-    return SoftPlan(log_policy, values)
+def flow_of(distribution: jax.Array, policy: jax.Array, time: jax.Array) -> jax.Array:
+    """Distribution over pairs, float64 [S, A], of one over states and a policy's rows."""
+    return distribution[:, None] * normalised(at(policy, time))
 
 
+@in_double
 def occupancy(
     mdp: TabularMDP, policy: jax.Array, horizon: jax.Array, max_horizon: int
 ) -> jax.Array:
@@ -225,14 +177,15 @@ def occupancy(
     Returns:
         [T, S]; rows at and after `horizon` are zero.
     """
+    dynamics, dtype = doubles.dynamics(mdp), mdp.transition.dtype
 
     def forward(time, carry):
         distribution, rows = carry
-        rows = put(rows, time, distribution)
-        return push(mdp, distribution[:, None] * at(policy, time)), rows
+        rows = put(rows, time, distribution.astype(dtype))
+        return doubles.push(dynamics, flow_of(distribution, policy, time)), rows
 
-    rows = jnp.zeros((max_horizon, mdp.initial.shape[0]), mdp.transition.dtype)
-    return jax.lax.fori_loop(0, horizon, forward, (mdp.initial, rows))[1]
+    rows = jnp.zeros((max_horizon, mdp.initial.shape[0]), dtype)
+    return over_time(horizon, forward, (dynamics.mdp.initial, rows))[1]
 
 
 def flows(mdp: TabularMDP, policy: jax.Array, horizon: jax.Array, max_horizon: int) -> jax.Array:
@@ -244,60 +197,25 @@ def flows(mdp: TabularMDP, policy: jax.Array, horizon: jax.Array, max_horizon: i
     return occupancy(mdp, policy, horizon, max_horizon)[..., None] * policy
 
 
+@in_double
 def expected_return(
     mdp: TabularMDP, policy: jax.Array, horizon: jax.Array, *, discount: jax.Array | float = 1.0
 ) -> jax.Array:
     """Exact expected return of a policy, [T, S, A] or [S, A]; see the head of the file."""
+    dynamics, discount = doubles.dynamics(mdp), widened(discount, mdp.transition.dtype)
 
     def forward(time, carry):
         distribution, weight, gathered = carry
-        flow = distribution[:, None] * at(policy, time)
-        earned = weighted(flow.ravel(), rewards_at(mdp, time, horizon).ravel())
-        return push(mdp, flow), weight * discount, gathered + rounded(weight * earned)
+        flow = flow_of(distribution, policy, time)
+        earned = weighted(flow.ravel(), rewards_at(dynamics.mdp, time, horizon).ravel())
+        gathered = gathered + rounded(weight * earned)
+        return doubles.push(dynamics, flow), weight * discount, gathered
 
-    one, zero = jnp.ones((), mdp.transition.dtype), jnp.zeros((), mdp.transition.dtype)
-    return jax.lax.fori_loop(0, horizon, forward, (mdp.initial, one, zero))[2]
-
-
-def advantage_gaps(
-    mdp: TabularMDP,
-    expert: jax.Array,
-    policy: jax.Array,
-    horizon: jax.Array,
-    max_horizon: int,
-    *,
-    discount: jax.Array | float = 1.0,
-) -> jax.Array:
-    """What one step of the policy loses against the expert, who continues in both cases.
-
-        gap_t(s) = sum_a (pi^E_t - pi_t)(a|s) Q^E_t(s,a)
-
-    Values are carried relative to their maximum and enter as differences between a state and its
-    successors, so that rounding is relative to how much states differ and not to the return
-    itself. The gap of the expert is exactly zero.
-
-    Returns:
-        [T, S] with T = `max_horizon`; rows at and after `horizon` are zero.
-    """
-
-    def backward(i, carry):
-        time = horizon - 1 - i
-        relative, gaps = carry
-        earned = rewards_at(mdp, time, horizon)
-        advantage = earned + rounded(discount * expect_change(mdp, relative))
-        expert_now = jnp.broadcast_to(at(expert, time), advantage.shape)
-        gain = weighted(expert_now, advantage)
-        # Centred on the expert's own value: rows of the two tables may sum to one differently.
-        gap = weighted(expert_now - at(policy, time), advantage - gain[:, None])
-        value = gain + rounded(discount * relative)
-        return value - jnp.max(value), put(gaps, time, gap)
-
-    num_states = mdp.initial.shape[0]
-    start = jnp.zeros(num_states, mdp.transition.dtype)
-    gaps = jnp.zeros((max_horizon, num_states), mdp.transition.dtype)
-    return jax.lax.fori_loop(0, horizon, backward, (start, gaps))[1]
+    start = (dynamics.mdp.initial, jnp.ones(()), jnp.zeros(()))
+    return over_time(horizon, forward, start)[2].astype(mdp.transition.dtype)
 
 
+@in_double
 def regret(
     mdp: TabularMDP,
     expert: jax.Array,
@@ -311,7 +229,7 @@ def regret(
 
         regret = sum_t discount^t sum_s d_t^pi(s) gap_t(s)
 
-    with the gaps of `advantage_gaps` (Kakade and Langford 2002). A difference of returns would
+    with the gaps of `_advantage_gaps` (Kakade and Langford 2002). A difference of returns would
     lose a regret of 1e-3 on a return of 128 in float32.
 
     Args:
@@ -332,15 +250,54 @@ def regret(
     chex.assert_equal_shape_suffix([expert, policy, mdp.transition[..., 0]], 2)
     rows = [table.shape[0] for table in (expert, policy) if table.ndim == 3]
     bound = max_horizon or (rows[0] if rows else _concrete(horizon))
-    gaps = advantage_gaps(mdp, expert, policy, jnp.int32(horizon), bound, discount=discount)
+    horizon = jnp.asarray(horizon).astype(jnp.int32)
+    dynamics, discount = doubles.dynamics(mdp), widened(discount, mdp.transition.dtype)
+    gaps = _advantage_gaps(dynamics, expert, policy, horizon, bound, discount)
 
     def forward(time, carry):
         distribution, weight, gathered = carry
         gathered = gathered + rounded(weight * weighted(distribution, gaps[time]))
-        return push(mdp, distribution[:, None] * at(policy, time)), weight * discount, gathered
+        after = doubles.push(dynamics, flow_of(distribution, policy, time))
+        return after, weight * discount, gathered
 
-    one, zero = jnp.ones((), gaps.dtype), jnp.zeros((), gaps.dtype)
-    return jax.lax.fori_loop(0, horizon, forward, (mdp.initial, one, zero))[2]
+    start = (dynamics.mdp.initial, jnp.ones(()), jnp.zeros(()))
+    return over_time(horizon, forward, start)[2].astype(mdp.transition.dtype)
+
+
+def _advantage_gaps(
+    dynamics: doubles.Dynamics,
+    expert: jax.Array,
+    policy: jax.Array,
+    horizon: jax.Array,
+    max_horizon: int,
+    discount: jax.Array | float,
+) -> jax.Array:
+    """What one step of the policy loses against the expert, who continues in both cases.
+
+        gap_t(s) = sum_a (pi^E_t - pi_t)(a|s) Q^E_t(s,a)
+
+    Values are carried relative to their maximum and enter as differences between a state and its
+    successors, so that rounding is relative to how much states differ and not to the return
+    itself. The gap of the expert is exactly zero.
+
+    Returns:
+        float64 [T, S] with T = `max_horizon`; rows at and after `horizon` are zero.
+    """
+
+    def backward(i, carry):
+        time = horizon - 1 - i
+        relative, gaps = carry
+        earned = rewards_at(dynamics.mdp, time, horizon)
+        advantage = earned + rounded(discount * doubles.expect_change(dynamics, relative))
+        expert_now, now = (normalised(at(table, time)) for table in (expert, policy))
+        gain = weighted(jnp.broadcast_to(expert_now, advantage.shape), advantage)
+        gap = weighted(expert_now - now, advantage - gain[:, None])
+        value = gain + rounded(discount * relative)
+        return value - jnp.max(value), put(gaps, time, gap)
+
+    num_states = dynamics.mdp.initial.shape[0]
+    start = (jnp.zeros(num_states), jnp.zeros((max_horizon, num_states)))
+    return over_time(horizon, backward, start)[1]
 
 
 def _concrete(horizon: jax.Array | int) -> int:

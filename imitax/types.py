@@ -122,7 +122,8 @@ class Metrics(NamedTuple):
 class Algorithm(NamedTuple):
     """A learner, for one seed: pure functions, to be vmapped from outside.
 
-    `train` runs any of them: `num_steps` calls of `step`, or fewer once `state.converged`.
+    `train` runs any of them: `num_steps` calls of `step`, or fewer once `state.converged`, or
+    `state.stalled` where a state has it: nothing further to gain, without having converged.
     """
 
     init: Callable[[jax.Array, Problem], Any]

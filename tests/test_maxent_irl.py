@@ -7,7 +7,7 @@ import oracles
 import pytest
 
 import imitax
-from imitax import game, rewards
+from imitax import game, rewards, soft
 from imitax import mdp as exact
 from imitax.envs.tabular import TabularParams
 from imitax.maxent_irl import MaxEntConfig, likelihood
@@ -20,7 +20,7 @@ P, RHO = (np.random.default_rng(0).dirichlet(np.ones(S), shape) for shape in ((S
 
 evaluate = jax.jit(likelihood)
 each = jax.jit(jax.vmap(likelihood, (None, None, 0)))
-soft_plan = jax.jit(exact.soft_plan, static_argnums=3)
+soft_plan = jax.jit(soft.soft_plan, static_argnums=3)
 
 
 @jax.jit

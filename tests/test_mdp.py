@@ -9,11 +9,12 @@ import oracles
 import pytest
 
 from imitax import mdp as library_mdp
+from imitax import soft
 from imitax.mdp import TabularMDP
 
 # One compilation per shape; the horizon, the discount and the temperature are traced.
 optimal_plan = jax.jit(library_mdp.optimal_plan, static_argnums=2)
-soft_plan = jax.jit(library_mdp.soft_plan, static_argnums=3)
+soft_plan = jax.jit(soft.soft_plan, static_argnums=3)
 occupancy = jax.jit(library_mdp.occupancy, static_argnums=3)
 expected_return = jax.jit(library_mdp.expected_return)
 regret = jax.jit(library_mdp.regret, static_argnames="max_horizon")
@@ -131,10 +132,10 @@ def evaluate(mdp, expert, policy, horizon, T, discount):
     """Everything the module computes; rows at t >= horizon of the first mean nothing."""
     plan = library_mdp.optimal_plan(mdp, horizon, T, discount=discount)
     settings = {"discount": discount, "temperature": 0.7}
-    soft = library_mdp.soft_plan(mdp, mdp.step_reward, horizon, T, **settings)
+    planned = soft.soft_plan(mdp, mdp.step_reward, horizon, T, **settings)
     visits = library_mdp.occupancy(mdp, policy, horizon, T)
     return {
-        "rows": (*plan, *soft, visits),
+        "rows": (*plan, *planned, visits),
         "return": library_mdp.expected_return(mdp, policy, horizon, discount=discount),
         "regret": library_mdp.regret(mdp, expert, policy, horizon, discount=discount),
     }

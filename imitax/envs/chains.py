@@ -18,7 +18,7 @@ import numpy as np
 
 from imitax.config import config
 from imitax.demonstrations import subsampling
-from imitax.envs.tabular import TabularFamily, one_hot_policy
+from imitax.envs.tabular import TabularFamily, one_hot_policy, working_precision
 from imitax.mdp import TabularMDP
 
 
@@ -44,12 +44,13 @@ class Chain(TabularFamily):
 
     def instance(self, key, horizon, num_demos, max_horizon):
         """The same MDP for every seed."""
-        reward = jnp.array(self.state_reward, jnp.float32)
+        dtype = working_precision()
+        reward = jnp.array(self.state_reward, dtype)
         mdp = TabularMDP(
-            transition=jnp.array(np.eye(3)[np.array(self.moves)], jnp.float32),
+            transition=jnp.array(np.eye(3)[np.array(self.moves)], dtype),
             step_reward=jnp.broadcast_to(reward[:, None], (3, 2)),
             final_reward=None,
-            initial=jnp.array([1.0, 0.0, 0.0], jnp.float32),
+            initial=jnp.array([1.0, 0.0, 0.0], dtype),
         )
         return mdp, one_hot_policy(jnp.array(self.labels, jnp.int32), 2)
 

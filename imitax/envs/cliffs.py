@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from imitax.config import SpecError, config, setting
 from imitax.demonstrations import subsampling
-from imitax.envs.tabular import TabularFamily, one_hot_policy
+from imitax.envs.tabular import TabularFamily, one_hot_policy, working_precision
 from imitax.mdp import TabularMDP
 
 
@@ -92,7 +92,7 @@ class Cliff(TabularFamily):
             labels = jnp.minimum((uniform * num_actions).astype(jnp.int32), num_actions - 1)
         right = one_hot_policy(labels, num_actions)
         rho = initial_distribution(self.settings.initial, self.num_good, num_demos)
-        rho = jnp.pad(rho, (0, num_states - self.num_good)).astype(jnp.float32)
+        rho = jnp.pad(rho, (0, num_states - self.num_good)).astype(working_precision())
         earns = right * (jnp.arange(num_states) < self.num_good)[:, None]
         dense = self.settings.reward == "dense"
         mdp = TabularMDP(

@@ -25,7 +25,7 @@ import numpy as np
 
 from imitax.config import SpecError, config, setting
 from imitax.demonstrations import subsampling
-from imitax.envs.tabular import TabularFamily
+from imitax.envs.tabular import TabularFamily, working_precision
 from imitax.experts import planned
 from imitax.mdp import TabularMDP
 from imitax.spec import show
@@ -148,12 +148,13 @@ class Gridworld(TabularFamily):
         """Transition probabilities, [S, A, A] with successors int32 [S, A, A], or [S, A, S]."""
         num_actions = self.num_actions
         num_moves = num_actions - self.settings.stay
-        slip = jnp.float32(self.actual.slip)
+        dtype = working_precision()
+        slip = jnp.asarray(self.actual.slip, dtype)
         slipped = (jnp.arange(num_actions) < num_moves) * (slip / num_moves)
-        chances = (1.0 - slip) * jnp.eye(num_actions, dtype=jnp.float32) + slipped
+        chances = (1.0 - slip) * jnp.eye(num_actions, dtype=dtype) + slipped
         after = jnp.array(followers(self.settings.size, self.moves))
         if not sparse:
-            arrival = jax.nn.one_hot(after, self.num_states, dtype=jnp.float32)
+            arrival = jax.nn.one_hot(after, self.num_states, dtype=dtype)
             return jnp.einsum("ak,skx->sax", chances, arrival, precision=HIGHEST), None
         shape = (self.num_states, num_actions, num_actions)
         return jnp.broadcast_to(chances, shape), jnp.broadcast_to(after[:, None], shape)
@@ -166,13 +167,13 @@ class Gridworld(TabularFamily):
         slips and d_max the largest on this grid.
         """
         if self.settings.features == "indicator":
-            return jnp.eye(self.num_states, dtype=jnp.float32)
+            return jnp.eye(self.num_states, dtype=working_precision())
         cells = coordinates(self.settings.size)
         apart = np.abs(cells - np.array(self.settings.goal))
         distance = apart.max(-1) if self.settings.diagonal else apart.sum(-1)
         proximity = 1.0 - distance / distance.max()
         scaled = cells / np.maximum(np.array(self.settings.size) - 1, 1)
-        return jnp.array(np.column_stack([scaled, proximity]), jnp.float32)
+        return jnp.array(np.column_stack([scaled, proximity]), working_precision())
 
     def instance(self, key, horizon, num_demos, max_horizon):
         """The grid, and its planning expert for this horizon."""
@@ -181,7 +182,7 @@ class Gridworld(TabularFamily):
         transition, successor = self.dynamics(num_states >= SPARSE_FROM)
         features = self.state_features()
         at_goal = self._only(settings.goal)
-        initial = jnp.full(num_states, 1.0 / num_states, jnp.float32)
+        initial = jnp.full(num_states, 1.0 / num_states, working_precision())
         if not isinstance(settings.start, str):
             initial = self._only(settings.start)
         mdp = TabularMDP(
@@ -196,4 +197,4 @@ class Gridworld(TabularFamily):
 
     def _only(self, cell: tuple[int, ...]) -> jax.Array:
         state = cell[0] * self.settings.size[1] + cell[1]
-        return jax.nn.one_hot(state, self.num_states, dtype=jnp.float32)
+        return jax.nn.one_hot(state, self.num_states, dtype=working_precision())

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from imitax.config import SpecError, config, setting
 from imitax.demonstrations import subsampling
-from imitax.envs.tabular import TabularFamily
+from imitax.envs.tabular import TabularFamily, working_precision
 from imitax.experts import planned
 from imitax.mdp import TabularMDP
 
@@ -87,14 +87,17 @@ class RandomMDP(TabularFamily):
         settings, branching = self.settings, self.settings.branching
         shape = (settings.num_states, settings.num_actions)
         # One draw for everything: each call of the generator costs most of a second to compile.
+        # They are float32 numbers in either precision, so that a seed is the same MDP in both.
         uniform = jax.random.uniform(key, (2 * branching + 1, *shape), jnp.float32)
         successor = distinct(uniform[:branching], settings.num_states)
+        dtype = working_precision()
+        uniform = uniform.astype(dtype)
         sparse = branching * SPARSE_RATIO <= settings.num_states
         mdp = TabularMDP(
             transition=simplex(uniform[branching:-1]),
             step_reward=uniform[-1],
             final_reward=None,
-            initial=jnp.full(settings.num_states, 1.0 / settings.num_states, jnp.float32),
+            initial=jnp.full(settings.num_states, 1.0 / settings.num_states, dtype),
             successor=successor,
         )
         mdp = mdp if sparse else dense(mdp)

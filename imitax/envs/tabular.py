@@ -69,7 +69,7 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
     def instance(
         self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int
     ) -> tuple[TabularMDP, jax.Array]:
-        """Draw an MDP and its expert's table, [T, S, A] or [S, A]."""
+        """Draw an MDP and its expert's table, [T, S, A] or [S, A], in `working_precision`."""
         raise NotImplementedError
 
     def check_grid(self, horizons: tuple[int, ...], num_demos: tuple[int, ...]) -> None:
@@ -159,11 +159,16 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
 
 
 def _in_working_precision(leaf: jax.Array) -> jax.Array:
-    """Floats in the default precision, float64 with x64 on; integers as they are."""
+    """Floats of the working precision, for families that are not ours; integers as they are."""
     is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
-    return leaf.astype(jnp.result_type(float)) if is_float else leaf
+    return leaf.astype(working_precision()) if is_float else leaf
+
+
+def working_precision() -> jnp.dtype:
+    """The precision of tables: float32, or float64 with x64 on, from the first number."""
+    return jnp.result_type(float)
 
 
 def one_hot_policy(labels: jax.Array, num_actions: int) -> jax.Array:
     """The table [S, A] of a deterministic policy given by its actions, int32 [S]."""
-    return jax.nn.one_hot(labels, num_actions, dtype=jnp.float32)
+    return jax.nn.one_hot(labels, num_actions, dtype=working_precision())

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax import mdp as exact
+from imitax import soft
 from imitax.mdp import TabularMDP
 
 
@@ -30,7 +31,7 @@ def planned(mdp: TabularMDP, temperature: float, horizon: jax.Array, max_horizon
         return exact.optimal_plan(mdp, horizon, max_horizon).policy
     if mdp.step_reward is None or mdp.final_reward is not None:
         raise ValueError("a soft expert plans with a step reward and nothing else")
-    plan = exact.soft_plan(
+    plan = soft.soft_plan(
         mdp, mdp.step_reward, horizon, max_horizon, discount=1.0, temperature=temperature
     )
     taken = jnp.arange(max_horizon) < horizon
