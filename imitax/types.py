@@ -119,9 +119,11 @@ class Algorithm(NamedTuple):
     policy: Callable[[Problem, Any], Policy]
     """`policy(problem, state) -> Policy`."""
     num_steps: Callable[[Problem], jax.Array]
-    """Largest number of steps, int32."""
+    """Largest number of calls of `step`, int32."""
     demand: Demand
     knows_dynamics: bool
     """Whether it reads the transition probabilities."""
     reward: Callable[[Problem, Any], jax.Array] | None = None
     """`reward(problem, state) -> [S, A]`, for learners that recover one."""
+    stride: int = 1
+    """Iterations that one call of `step` makes, static: those are what `train` reports."""
