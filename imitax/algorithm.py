@@ -16,7 +16,7 @@ class Trained(NamedTuple):
     metrics: Metrics
     """Of the last step."""
     num_steps: jax.Array
-    """Algorithm steps taken, int32."""
+    """Algorithm steps taken, `stride` of each call, int32."""
     curve: Any = None
     """What `observe` returned at each checkpoint, with a leading axis [K]; None without any."""
 
@@ -75,7 +75,7 @@ def train(
     def segment(loop, checkpoint):
         index, state, metrics = run_until(_stop(limit, checkpoint, num_checkpoints), loop)
         assert observe is not None
-        return (index, state, metrics), observe(state, metrics, index)
+        return (index, state, metrics), observe(state, metrics, index * algorithm.stride)
 
     def conclude(state, metrics):
         if algorithm.conclude is None:
@@ -87,9 +87,9 @@ def train(
     start = (jnp.int32(0), state, blank_metrics())
     if num_checkpoints == 0:
         index, state, metrics = run_until(limit, start)
-        return Trained(state, conclude(state, metrics), index)
+        return Trained(state, conclude(state, metrics), index * algorithm.stride)
     (index, state, metrics), curve = jax.lax.scan(segment, start, jnp.arange(num_checkpoints))
-    return Trained(state, conclude(state, metrics), index, curve)
+    return Trained(state, conclude(state, metrics), index * algorithm.stride, curve)
 
 
 def _is_over(state: Any) -> jax.Array:

@@ -133,7 +133,7 @@ class Algorithm(NamedTuple):
     policy: Callable[[Problem, Any], Policy]
     """`policy(problem, state) -> Policy`."""
     num_steps: Callable[[Problem], jax.Array]
-    """Largest number of steps, int32."""
+    """Largest number of calls of `step`, int32."""
     demand: Demand
     knows_dynamics: bool
     """Whether it reads the transition probabilities."""
@@ -142,3 +142,5 @@ class Algorithm(NamedTuple):
     conclude: Callable[[Problem, Any, Metrics], Metrics] | None = None
     """`conclude(problem, state, metrics) -> metrics`: what is computed once, after the last step,
     for learners that fit a policy."""
+    stride: int = 1
+    """Iterations that one call of `step` makes, static: those are what `train` reports."""

@@ -14,7 +14,8 @@ import pytest
 import imitax
 from imitax import mdp as exact
 from imitax.envs.tabular import TabularParams
-from imitax.gail import GAILConfig, reward_form
+from imitax.gail_game import GAILConfig, flow_policy, gaps, reward_form
+from imitax.gail_steps import step_sizes
 from imitax.policies import tabular
 from imitax.types import Capacity, Demonstrations, Problem
 
@@ -71,7 +72,7 @@ def flows(task, policy):
 
 @functools.partial(jax.jit, static_argnames="count")
 def history(problem, config, count):
-    """Metrics and state after each step, and the policy of the last."""
+    """Metrics and state after each call of `step`, and the policy of the last."""
     algorithm = imitax.gail(ENV, config)
 
     def advance(state, index):
@@ -90,7 +91,7 @@ def at_state(algorithm, task, policy, critic):
 
 
 def after_one_step(task, policy, critic, **settings):
-    algorithm = imitax.gail(ENV, GAILConfig(**settings))
+    algorithm = imitax.gail(ENV, GAILConfig(num_steps=1, **settings))
     state = at_state(algorithm, task, policy, critic)
     return jax.jit(algorithm.step)(KEY, task.problem, state)[0]
 
@@ -127,7 +128,7 @@ def test_discriminator_at_its_optimum_is_the_log_occupancy_ratio(x64, inputs, bo
     def settle(state):
         # Contracts by 1 - 2 D (1 - D), at worst here 0.99 a step.
         return jax.lax.fori_loop(
-            0, 4000, lambda i, x: algorithm.step(KEY, task.problem, x)[0], state
+            0, 4000 // algorithm.stride, lambda i, x: algorithm.step(KEY, task.problem, x)[0], state
         )
 
     state, d = settle(state), flows(task, policy)
@@ -156,7 +157,7 @@ def test_bias_of_each_reward_form(name):
         np.testing.assert_array_equal(plan.policy[:-1, 0, 1], name == "log")
     # In the game itself a dead state earns too, for a fixed number of steps: no bias.
     algorithm = imitax.gail(
-        types.SimpleNamespace(num_states=2, num_actions=2), GAILConfig(reward=name)
+        types.SimpleNamespace(num_states=2, num_actions=2), GAILConfig(reward=name, num_steps=1)
     )
     state, _ = jax.jit(algorithm.step)(KEY, task.problem, algorithm.init(KEY, task.problem))
     np.testing.assert_allclose(state.log_policy[:H], np.log(0.5), atol=1e-6)
@@ -173,12 +174,13 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("entropy", [0.0, 0.3])
 def test_mirror_descent_step_is_the_best_of_its_objective_and_is_answered(x64, form, entropy):
-    task, rate, (policy, critic) = tiny(), 1.7, players()
+    task, rate, (policy, critic) = tiny(), 1.3, players()  # below the bound, 2 / (0.5 H)
     if form == "tv":
         critic, chosen = np.clip(critic, -0.8, 0.8), {"divergence": "tv"}
     else:
         chosen = {"reward": form}
-    state = after_one_step(task, policy, critic, rate=rate, entropy=entropy, **chosen)
+    chosen |= {"rate": rate, "discriminator_rate": 0.5}
+    state = after_one_step(task, policy, critic, entropy=entropy, **chosen)
     found, reward = np.exp(state.log_policy[:H]), FORMS[form](critic)
     planned, _ = oracles.soft_plan(
         task.P, reward + np.log(policy) / rate, H, temperature=entropy + 1 / rate
@@ -227,45 +229,80 @@ def test_policy_gradient_step_is_the_slope_of_the_return(x64, entropy):
     np.testing.assert_allclose(np.exp(state.log_policy[:H]), moved, atol=1e-8)
 
 
-def objective_gap(task, config, critics, policies):
-    """Duality gap / H of the players averaged over the second half, and the averaged policy."""
-    half = len(critics) // 2
-    e, flow = task.expert, np.mean([flows(task, x) for x in policies[half:]], axis=0)
-    policy = oracles.rows(flow)
-    np.testing.assert_allclose(flows(task, policy), flow, atol=ROUNDING)
+def objective_gaps(task, config, flow, critic):
+    """Duality gap / H of a flow and a critic, and what decides on convergence."""
+    e = task.expert
+
+    def best(reward):
+        return oracles.hard_plan(task.P, reward, None, H)[1][0] @ task.rho
+
     if config.divergence == "tv":
-        f = np.mean(critics[half:], axis=0)
-        best = oracles.hard_plan(task.P, f, None, H)[1][0] @ task.rho
-        return (np.abs(e - flow).sum() - ((e * f).sum() - best)) / H, policy
-    D = np.mean(1 / (1 + np.exp(-critics[half:])), axis=0)
+        gap = (np.abs(e - flow).sum() - ((e * critic).sum() - best(critic))) / H
+        return gap, gap
     limit = 1 / (1 + np.exp(-config.bound))
     top = np.clip(e / (e + flow), 1 - limit, limit)
     value = (e * np.log(top) + flow * np.log(1 - top)).sum()
-    best = oracles.hard_plan(task.P, -np.log(1 - D), None, H)[1][0] @ task.rho
-    return (value - ((e * np.log(D)).sum() - best)) / H, policy
+    gap = (value - ((e * np.log(critic)).sum() - best(-np.log(1 - critic)))) / H
+    return gap, (best(-np.log(1 - top)) - (flow * -np.log(1 - top)).sum()) / H
 
 
 @pytest.mark.parametrize("divergence", ["js", "tv"])
-def test_equilibrium_gap(x64, divergence):
+def test_equilibrium_gap_is_the_smallest_of_the_average_and_the_last_players(x64, divergence):
     """Against hard dynamic programming; never negative, and it shrinks with the steps."""
-    gaps = []
+    found = []
     for count in (5, 40, 320):
-        config = GAILConfig(divergence=divergence, num_steps=count)
+        shared = {"divergence": divergence, "num_steps": count, "tolerance": 0.0}
+        every, once = (GAILConfig(check_every=k, **shared) for k in (1, count))
         row = []
         for seed in range(4):
             task = tiny(seed=seed)
-            states, metrics, policy = history(task.problem, config, count)
-            assert np.all(np.isnan(metrics.equilibrium_gap[:-1]))
-            policies = np.exp(states.log_policy[:, :H])
+            states, *_ = history(task.problem, every, count)
+            _, metrics, policy = history(task.problem, once, 1)
             critics = np.asarray(states.critic[:, :H])
-            gap, averaged = objective_gap(task, config, critics, policies)
-            assert metrics.equilibrium_gap[-1] == pytest.approx(gap, abs=ROUNDING)
-            np.testing.assert_allclose(policy[:H], averaged, atol=ROUNDING)
-            row.append(gap)
+            shown = critics if divergence == "tv" else 1 / (1 + np.exp(-critics))
+            played = [flows(task, x) for x in np.exp(states.log_policy[:, :H])]
+            half = count // 2
+            mean = (np.mean(played[half:], axis=0), np.mean(shown[half:], axis=0))
+            pairs = (mean, (played[-1], shown[-1]))
+            results = [objective_gaps(task, once, *pair) for pair in pairs]
+            best = int(np.argmin([own for _, own in results]))
+            assert metrics.equilibrium_gap[-1] == pytest.approx(results[best][0], abs=ROUNDING)
+            np.testing.assert_allclose(policy[:H], oracles.rows(pairs[best][0]), atol=ROUNDING)
+            row.append(results[best][0])
         assert min(row) > -ROUNDING
-        gaps.append(np.mean(row))
+        found.append(np.mean(row))
     # Averages converge like 1 / steps: eight times the steps, at least half the gap away.
-    assert gaps[0] > 2 * gaps[1] > 4 * gaps[2]
+    assert found[0] > 2 * found[1] > 4 * found[2]
+
+
+def test_steps_keep_the_condition(x64):
+    """sigma sum_t |d - d'|^2 / 2 <= sum_t KL_t / rate_t, whatever was asked for; and no less."""
+    rng, horizon, tightest = np.random.default_rng(5), 6, 0.0
+    bad = np.zeros((2, 2, 2))
+    bad[0, 0, 0] = bad[0, 1, 1] = bad[1, :, 1] = 1.0  # a mistake is for ever
+    config = GAILConfig(divergence="tv", rate=8.0, discriminator_rate=8.0)
+    sizes = step_sizes(config, jnp.int32(horizon), horizon + 1, jnp.float64)
+    for early in (False, True, True, True):
+        one, other = rng.dirichlet(np.ones(2), (2, horizon, 2))
+        if early:  # differ at the first step only, near a coin
+            one[0, 0] = [0.5 + 1e-3, 0.5 - 1e-3]
+            one[1:] = [1.0 - 1e-9, 1e-9]
+            other = one.copy()
+            other[0, 0] = 0.5
+        d, moved = (
+            oracles.occupancy(bad, np.array([1.0, 0.0]), x, horizon)[..., None] * x
+            for x in (one, other)
+        )
+        kl = (d * np.log(one / other)).sum((1, 2))
+        left = sizes.critic * ((d - moved) ** 2).sum() / 2
+        right = (kl * sizes.price[:horizon]).sum()
+        assert left <= right * (1 + 1e-9)
+        tightest = max(tightest, left / right)
+    assert tightest > 0.9
+    given = GAILConfig(divergence="tv", rate=0.3, discriminator_rate=0.5)
+    kept = step_sizes(given, jnp.int32(horizon), horizon + 1, jnp.float64)
+    np.testing.assert_allclose(1 / kept.price, 0.3, rtol=1e-12)  # was sound: not touched
+    np.testing.assert_allclose(kept.critic, 0.5, rtol=1e-12)
 
 
 @pytest.mark.parametrize("player", ["mirror-descent", "policy-gradient"])
@@ -298,14 +335,25 @@ def test_sampled_runs_approach_the_exact_one(divergence):
     task, gap = tiny(np.float32), {}
     for rollouts, episodes in (("exact", 1), ("sampled", 8), ("sampled", 4096)):
         config = GAILConfig(
-            divergence=divergence, rollouts=rollouts, episodes=episodes, num_steps=60, rate=0.3
+            divergence=divergence,
+            rollouts=rollouts,
+            episodes=episodes,
+            num_steps=60,
+            rate=0.3,
+            discriminator_rate=0.5,
+            check_every=1,
+            tolerance=0.0,
         )
-        _, metrics, _ = history(task.problem, config, 60)
+        states, metrics, policy = history(task.problem, config, 60)
         assert imitax.gail(ENV, config).knows_dynamics == (rollouts == "exact")
         own = np.arange(1, 61) * episodes * H * (rollouts == "sampled")
         np.testing.assert_array_equal(metrics.environment_steps, own)
         np.testing.assert_array_equal(metrics.expert_labels, NUM_DEMOS * H)
         gap[episodes] = metrics.equilibrium_gap[-1]
+        if rollouts == "exact":  # of the average, as where nobody may look at the gap
+            last = jax.tree.map(lambda x: x[-1], states)
+            average = flow_policy(last.flow_sum, policy)
+            gap[episodes] = gaps(config, task.problem, average, last.critic_sum / 30).plain
     # Noise falls with the root of the number of episodes: 0.04 of that of eight, here 0.02.
     assert abs(gap[4096] - gap[1]) < 0.1 * (gap[8] - gap[1])
 
@@ -331,7 +379,7 @@ def test_every_combination_of_settings_runs(settings):
     algorithm = imitax.gail(ENV, config)
     with jax.disable_jit():
         state = algorithm.init(KEY, task.problem)
-        for _ in range(3):
+        for _ in range(3 // algorithm.stride):
             state, metrics = algorithm.step(KEY, task.problem, state)
         policy = algorithm.policy(task.problem, state).params[:H]
     np.testing.assert_allclose(policy.sum(-1), 1.0, atol=1e-6)
@@ -349,7 +397,9 @@ def test_every_combination_of_settings_runs(settings):
         ({"bound": 0.0}, r"bound=0\.0 is out of range; allowed: > 0\.0"),
         ({"episodes": 0}, "episodes=0 is out of range; allowed: >= 1"),
         ({"entropy": -0.1}, r"entropy=-0\.1 is out of range; allowed: >= 0\.0"),
-        ({"rate": 0.0}, r"rate=0\.0 is out of range; allowed: > 0\.0"),
+        ({"rate": -1.0}, r"rate=-1\.0 is out of range; allowed: >= 0\.0"),
+        ({"tolerance": -1.0}, r"tolerance=-1\.0 is out of range; allowed: >= 0\.0"),
+        ({"check_every": 0}, "check_every=0 is out of range; allowed: >= 1"),
         ({"player": "ppo"}, r"player=ppo is out of range; allowed: mirror-descent\|policy-grad"),
     ],
 )

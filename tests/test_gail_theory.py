@@ -13,11 +13,10 @@ import imitax
 from imitax.bench.program import compiler_options
 from imitax.types import Capacity
 
-SETTINGS = "gail:divergence=tv,rate=8.0,discriminator_rate=8.0,num_steps=300"
-PLACES, NUM_SEEDS, TIE_BREAK = ("reset-cliff", "standard-imitation"), 256, 0.003
+SETTINGS = "gail:divergence=tv,discriminator_rate=2.0,num_steps=1000,tolerance=3e-5"
+PLACES, NUM_SEEDS, TIE_BREAK = ("reset-cliff", "standard-imitation"), 96, 0.003
 BIAS = 0.02
-"""Relative, of 300 steps and the tie-break's weight; 0.012 was measured at worst, at 1000 steps
-0.0015. Grows with the horizon and the number of demonstrations."""
+"""Relative, of the gap that is left and the tie-break's weight."""
 
 
 @functools.cache
@@ -57,7 +56,8 @@ def test_total_variation_ends_inside_the_optimal_set(place, entropy):
 
     With F = sum_t |e_t - d_t|_1 at most its minimum plus horizon * gap: on standard imitation
     regret <= F / 2. On the reset cliff mass lost before the last step costs at least 2 c in every
-    later term of F, with c = min_t rho(e_t >= rho), and at the last step regret <= F_last / 2.
+    later term of F, with c = min_t rho(e_t >= rho), and at the last step regret <= F_last / 2,
+    which may hold the excess once more.
     """
     for horizon, num_demos in ((4, 30), (8, 10), (8, 300), (32, 30)):
         regret, gap, shown, rho = cell(place, horizon, num_demos, entropy)
@@ -67,7 +67,7 @@ def test_total_variation_ends_inside_the_optimal_set(place, entropy):
             limit, slack = variation.sum(-1), horizon * gap / 2
         else:
             c = ((shown >= rho - 1e-6) * rho).sum(-1).min(-1)
-            limit, slack = variation[:, -1], horizon * gap / (2 * c)
+            limit, slack = variation[:, -1], horizon * gap * (1 / (2 * c) + 0.5)
         assert regret.min() > -1e-5
         assert np.all(regret <= limit + slack + 1e-5 * horizon)
         assert np.median(slack / limit) < 1.0  # else the bound would say nothing
