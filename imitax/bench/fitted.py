@@ -7,10 +7,8 @@ nothing pickled) and `results/fit.parquet` (one row per number of demonstrations
 import hashlib
 import json
 import os
-import platform
 import shutil
 import zipfile
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from imitax import catalogue
+from imitax.bench import numerics
 from imitax.bench.fitting import Array, Fitted, Task, orders, template
-from imitax.bench.manifest import PACKAGES, checkout_of
+from imitax.bench.manifest import checkout_of, versions
 from imitax.bench.statistics import mean_interval
 from imitax.config import SpecError
 from imitax.data import DataError
 from imitax.policies import Policy
 from imitax.regret import NUM_EPISODES
+from imitax.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,11 @@ def load_policy(directory: str | os.PathLike[str], num_demos: int, seed: int) ->
     grid = len(saved), num_seeds
     expected = {name: (*grid, *leaf.shape) for name, leaf in _named(blank.params).items()}
     if expected != {name: values.shape for name, values in arrays.items()}:
-        raise DataError(f"{directory}: policies.npz does not hold {manifest['algorithm']}")
+        old = numerics.version_of(manifest)
+        raise DataError(
+            f"{directory}: policies.npz does not hold {manifest['algorithm']} of imitax "
+            f"{__version__}; load it with the version that saved it, {old or 'unknown'}"
+        )
     values = [jnp.asarray(arrays[name][at]) for name in expected]
     if not all(np.isfinite(value).all() for value in values):
         raise DataError(f"{directory}: seed {seed} diverged with num_demos {num_demos}")
@@ -176,8 +180,8 @@ def _manifest(task: Task, fitted: Fitted, arrays: dict[str, Any]) -> dict[str, A
         "parameters": {name: list(values.shape) for name, values in arrays.items()},
         "commit": checkout_of(Path(__file__).parent)[0],
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in PACKAGES},
+        "numerics": numerics.of_pairs([(task.env, task.chosen)]),
+        "versions": versions(),
     }
 
 
@@ -198,10 +202,3 @@ def _mean(values: Array) -> float | None:
     """The mean of the finite values, for JSON: None where there is none."""
     mean = mean_interval(values).mean
     return mean if np.isfinite(mean) else None
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
