@@ -32,7 +32,7 @@ def provenance(manifest: Mapping[str, Any]) -> str:
     settings = manifest.get("settings", {})
     programs = manifest.get("programs", [])
     versions = manifest.get("versions", {})
-    rows = [("seeds", settings.get("seeds", "not recorded") if settings else "not recorded")]
+    rows: list[tuple[str, Any]] = [("seeds", _seeds(settings))]
     for key in ("device", "commit", "xla_flags", "precision", "prng", "chunk_size"):
         value = manifest.get(key, "not recorded")
         rows.append((key.replace("_", " "), "none" if value in (None, "") else value))
@@ -40,6 +40,13 @@ def provenance(manifest: Mapping[str, Any]) -> str:
     for key, text in (("compile_seconds", "compile seconds"), ("run_seconds", "run seconds")):
         rows.append((f"{text}, all programs", f"{_total(programs, key):.1f}"))
     return markdown(("", "value"), rows)
+
+
+def _seeds(settings: Mapping[str, Any]) -> str:
+    """How many seeds, and from which where that is not 0."""
+    firsts = sorted({block.get("first_seed", 0) for block in settings.get("blocks", [])})
+    count = str(settings.get("seeds", "not recorded"))
+    return count if firsts in ([], [0]) else f"{count}, from {' or '.join(map(str, firsts))}"
 
 
 def program_table(manifest: Mapping[str, Any]) -> str:
