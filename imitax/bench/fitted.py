@@ -38,7 +38,7 @@ def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
     """One row per number of demonstrations and seed, with the columns of a sweep's results."""
     import pandas as pd
 
-    shape = fitted.learner_return.shape
+    shape, known = fitted.learner_return.shape, np.asarray(fitted.fit_converged) >= 0
     demos, seeds = np.broadcast_arrays(
         np.array(task.num_demos)[:, None], np.arange(task.num_seeds)[None]
     )
@@ -61,6 +61,10 @@ def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
         "expert_labels": fitted.labels,
         "environment_steps": np.zeros(shape, np.int32),
         "knows_dynamics": np.zeros(shape, bool),
+        "gradient_updates": fitted.gradient_updates.astype(np.int64),
+        "training_loss": fitted.training_loss,
+        "held_out_loss": fitted.held_out_loss,
+        "fit_converged": np.where(known, fitted.fit_converged == 1, None),
     }
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
@@ -165,6 +169,7 @@ def _manifest(task: Task, fitted: Fitted, arrays: dict[str, Any]) -> dict[str, A
         "environment": task.env.spec,
         "algorithm": task.chosen.spec,
         "horizon": task.horizon,
+        "horizon_from": task.horizon_from,
         "num_demos": list(task.num_demos),
         "seeds": task.num_seeds,
         "evaluation_episodes": NUM_EPISODES,
@@ -193,6 +198,7 @@ def _returns(task: Task, fitted: Fitted) -> list[dict[str, Any]]:
             "learner": _mean(fitted.learner_return[index]),
             "expert": _mean(fitted.expert_return[index]),
             "diverged": int(fitted.diverged[index].sum()),
+            "unconverged": int(np.sum(fitted.fit_converged[index] == 0)),
         }
         for index, number in enumerate(task.num_demos)
     ]
