@@ -112,6 +112,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
+    from imitax.bench.fairness import notice
     from imitax.bench.reading import incomplete, read_manifest
     from imitax.bench.report import write_report
 
@@ -119,6 +120,9 @@ def _report(args: argparse.Namespace) -> int:
     missing = incomplete(args.directory, read_manifest(args.directory))
     if missing:
         print(f"imitax: {args.directory} is {missing}", file=sys.stderr)
+    unmatched = notice(args.directory)
+    if unmatched:
+        print(f"imitax: {unmatched}", file=sys.stderr)
     print(f"Report: {report}")
     return 0
 

@@ -64,7 +64,7 @@ def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
         "gradient_updates": fitted.gradient_updates.astype(np.int64),
         "training_loss": fitted.training_loss,
         "held_out_loss": fitted.held_out_loss,
-        "fit_converged": np.where(known, fitted.fit_converged == 1, None),
+        "fit_converged": np.where(known, fitted.fit_converged == 1, np.full(shape, None)),
     }
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 

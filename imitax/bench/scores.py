@@ -21,13 +21,14 @@ from imitax.bench.statistics import (
     mean_interval,
     stratified_interquartile_mean,
 )
-from imitax.bench.summary import groups
+from imitax.bench.summary import groups, unconverged
 from imitax.spec import split
 
 CELL = ["environment", "algorithm", "horizon", "num_demos"]
 COLUMNS = (
     *CELL,
     *("variable_horizon", "seeds", "mean", "interquartile_mean", "low", "high", "failures"),
+    "unconverged",
 )
 """Columns of `scores.csv`; the interval is that of the interquartile mean."""
 
@@ -101,10 +102,10 @@ def summarise_scores(rows: pd.DataFrame) -> pd.DataFrame:
         records.append(
             (
                 *(*key, is_variable_horizon(key[0]), len(values), mean_interval(values).mean),
-                *(middle.mean, middle.low, middle.high, failures(values)),
+                *(middle.mean, middle.low, middle.high, failures(values), unconverged(group)),
             )
         )
-    return pd.DataFrame(records, columns=list(COLUMNS))
+    return pd.DataFrame(records, columns=list(COLUMNS)).astype({"unconverged": "Int64"})
 
 
 def aggregate(rows: pd.DataFrame) -> dict[tuple[str, int], tuple[Interval, float, int]]:

@@ -28,6 +28,7 @@ COLUMNS = (
     "high",
     "predicted",
     "verdict",
+    "unconverged",
 )
 
 SATURATION = 0.1
@@ -64,6 +65,8 @@ class Curve(NamedTuple):
     """[P] bool: mean regret per step above `SATURATION`."""
     diverged: int
     """Rows of this curve whose status is not `ok`."""
+    unconverged: int | None = None
+    """Rows whose fit is not done; None where that is not recorded."""
 
     @property
     def positive(self) -> np.ndarray:
@@ -111,6 +114,13 @@ def groups(rows: pd.DataFrame, keys: str | list[str]) -> Iterator[tuple[Any, pd.
     yield from grouped
 
 
+def unconverged(rows: pd.DataFrame) -> int | None:
+    """How many fits are not done; None where the rows are from before that was recorded."""
+    if "fit_converged" not in rows or np.any(rows["gradient_updates"].isna().to_numpy()):
+        return None
+    return int(np.sum(rows["fit_converged"].eq(False).to_numpy(bool)))
+
+
 def summarise(all_curves: list[Curve], *, seed: int = 0) -> pd.DataFrame:
     """The exponents table, with the columns `COLUMNS`; `predicted` is NaN where there is none.
 
@@ -128,9 +138,10 @@ def summarise(all_curves: list[Curve], *, seed: int = 0) -> pd.DataFrame:
                 *(curve.environment, curve.algorithm, curve.axis, curve.fixed),
                 *(fit.exponent, fit.low, fit.high, predicted),
                 verdict(curve, fit, prediction),
+                curve.unconverged,
             )
         )
-    return pd.DataFrame(records, columns=list(COLUMNS))
+    return pd.DataFrame(records, columns=list(COLUMNS)).astype({"unconverged": "Int64"})
 
 
 def verdict(curve: Curve, fit: Exponent, prediction: Prediction | None) -> str:
@@ -189,6 +200,8 @@ def _flags(curve: Curve, fit: Exponent, exact_slope: float | None) -> list[str]:
         flags.append(f"{(~curve.positive).sum()} of {total} means not positive")
     if curve.diverged:
         flags.append(f"{curve.diverged} diverged rows left out")
+    if curve.unconverged:
+        flags.append(f"{curve.unconverged} of {curve.samples.size} fits unconverged")
     if np.isfinite(fit.exponent) and not np.isfinite(fit.low):
         flags.append("no interval: regret too rare among the seeds")
     return flags
@@ -233,6 +246,7 @@ def _curve(environment: str, algorithm: str, axis: str, fixed: int, group: pd.Da
         high=np.array([interval.high for interval in intervals]),
         saturated=np.nan_to_num(mean / horizons, nan=0.0) > SATURATION,
         diverged=int(np.sum(~ok.to_numpy())),
+        unconverged=unconverged(group),
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from imitax.bench.predictions import expectation_note
 from imitax.bench.statistics import Interval, Paired, mean_interval, paired_comparison
-from imitax.bench.summary import groups
+from imitax.bench.summary import groups, unconverged
 from imitax.spec import split
 
 CELL = ["horizon", "num_demos"]
@@ -95,10 +95,16 @@ def regret_table(rows: pd.DataFrame) -> str:
         rows: results of one environment, `regret` NaN where a seed diverged.
     """
     shown = {
-        (algorithm, horizon, demos): show_interval(mean_interval(group["regret"].to_numpy()))
-        for (algorithm, horizon, demos), group in groups(rows, ["algorithm", *CELL])
+        key: show_interval(mean_interval(group["regret"].to_numpy())) + _unconverged(group)
+        for key, group in groups(rows, ["algorithm", *CELL])
     }
     return _cells(rows, rows["algorithm"].unique(), shown)
+
+
+def _unconverged(rows: pd.DataFrame) -> str:
+    """Beside a mean: how many of its fits were not done, where any was not."""
+    count = unconverged(rows)
+    return f", {count} of {len(rows)} unconverged" if count else ""
 
 
 def paired_table(rows: pd.DataFrame) -> str | None:
@@ -137,15 +143,28 @@ def baseline(algorithm: str, algorithms: Sequence[str]) -> str | None:
 
 
 def given_table(rows: pd.DataFrame) -> str:
-    """What each method was given: dynamics, expert labels, steps in the environment."""
-    keys = ["knows_dynamics", "expert_labels", "environment_steps"]
+    """What each method was given: dynamics, expert labels, updates, steps in the environment."""
     lines = []
     for (environment, algorithm), group in groups(rows, PAIR):
         known = "yes" if np.any(group["knows_dynamics"].to_numpy(bool)) else "no"
-        spans = [_span(group[key].to_numpy()) for key in keys[1:]]
-        lines.append((_code(environment), _code(algorithm), known, *spans))
-    header = ("environment", "algorithm", "knows dynamics", "expert labels", "environment steps")
-    return markdown(header, lines)
+        labels, steps = (
+            _span(group[key].to_numpy()) for key in ("expert_labels", "environment_steps")
+        )
+        pair = (_code(environment), _code(algorithm))
+        lines.append((*pair, known, labels, *_updates(group), steps))
+    header = ("environment", "algorithm", "knows dynamics", "expert labels", "gradient updates")
+    return markdown((*header, "fits converged", "environment steps"), lines)
+
+
+def _updates(rows: pd.DataFrame) -> tuple[str, str]:
+    """Gradient updates, and the share of fits that are done where a policy is fitted."""
+    poor = unconverged(rows)
+    if poor is None:
+        return "not recorded", "not recorded"
+    total = int(np.sum(rows["fit_converged"].notna().to_numpy()))
+    # 1999 of 2000 are not all: rounded down.
+    share = f"{np.floor(100 * (total - poor) / total):.0f}%" if total else "no fit"
+    return _span(rows["gradient_updates"].to_numpy()), share
 
 
 def diverged_table(rows: pd.DataFrame) -> str:
