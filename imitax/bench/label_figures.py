@@ -106,6 +106,9 @@ def labels_figure(rows: pd.DataFrame, scores: pd.DataFrame, style: Style) -> Fig
             _draw(panel, drawn, style, log=positive and name == REGRET)
             panel.set_title(f"$H$ = {horizon} steps", fontsize=9, loc="left")
             panel.set_ylabel(name)
+            if name != REGRET:
+                low, high = panel.get_ylim()
+                panel.set_ylim(max(low, -1.0), min(high, 1.6))
         specs = list(dict.fromkeys(one.algorithm for _, drawn in kinds for one in drawn))
         legend(figure, specs, style, [], BAND, len(kinds))
     return figure
