@@ -34,8 +34,7 @@ from imitax.sampled_games import (
     wail,
 )
 from imitax.types import Algorithm, Capacity, Demand, Demonstrations, Metrics, Problem, Transition
-
-__version__ = "0.1.0"
+from imitax.version import __version__
 
 __all__ = [
     "ALGORITHMS",
@@ -67,6 +66,7 @@ __all__ = [
     "Trained",
     "Transition",
     "WAILConfig",
+    "__version__",
     "airl",
     "algorithm",
     "bc",

@@ -130,7 +130,7 @@ def verdict_of(environment, algorithm, regret, axis="horizon", **options):
 def test_summary_has_the_columns_and_all_curves(reported, summary):
     header = (reported / "summary.csv").read_text().splitlines()[0]
     old = "environment,algorithm,axis,fixed_value,exponent,low,high,predicted,verdict"
-    assert header == f"{old},statistic,rms_regret,rms_low,rms_high"
+    assert header == f"{old},statistic,rms_regret,rms_low,rms_high,unconverged"
     assert header == ",".join(COLUMNS)
     assert len(summary) == 7 * 2
     assert summary["fixed_value"].loc[DYADIC, "bc"].to_dict() == {"horizon": 300, "num_demos": 32}

@@ -71,7 +71,10 @@ def _add_sweep(commands: Any) -> None:
         parser.add_argument(
             flag, action="extend", nargs="+", required=True, metavar=metavar, type=kind, help=text
         )
-    parser.add_argument("--seeds", type=int, required=True, metavar="K", help="seeds 0 to K - 1")
+    parser.add_argument("--seeds", type=int, required=True, metavar="K", help="number of seeds")
+    parser.add_argument(
+        "--first-seed", type=int, default=0, metavar="F", help="seeds F to F + K - 1; default 0"
+    )
     execution.add_options(parser)
     parser.set_defaults(run=_sweep)
 
@@ -85,20 +88,31 @@ def _add_run(commands: Any) -> None:
         metavar="K",
         help="instead of the suite's; blocks with fewer seeds of their own keep them",
     )
+    parser.add_argument(
+        "--first-seed",
+        type=int,
+        metavar="F",
+        help="seeds F to F + K - 1, so that settings are chosen on some seeds and reported on "
+        "others; instead of the suite's, blocks with one of their own keep it",
+    )
     execution.add_options(parser)
     parser.set_defaults(run=_run)
 
 
 def _sweep(args: argparse.Namespace) -> int:
     grid = (args.env, args.algorithm, args.horizons, args.num_demos)
-    return execution.execute(Sweep.grid(*grid, seeds=args.seeds), args)
+    sweep = Sweep.grid(*grid, seeds=args.seeds, first_seed=args.first_seed)
+    return execution.execute(sweep, args)
 
 
 def _run(args: argparse.Namespace) -> int:
-    return execution.execute(load(args.suite, args.seeds, gpu=jax.default_backend() == "gpu"), args)
+    on_gpu = jax.default_backend() == "gpu"
+    sweep = load(args.suite, args.seeds, gpu=on_gpu, first_seed=args.first_seed)
+    return execution.execute(sweep, args)
 
 
 def _report(args: argparse.Namespace) -> int:
+    from imitax.bench.fairness import notice
     from imitax.bench.reading import incomplete, read_manifest
     from imitax.bench.report import write_report
 
@@ -106,6 +120,9 @@ def _report(args: argparse.Namespace) -> int:
     missing = incomplete(args.directory, read_manifest(args.directory))
     if missing:
         print(f"imitax: {args.directory} is {missing}", file=sys.stderr)
+    unmatched = notice(args.directory)
+    if unmatched:
+        print(f"imitax: {unmatched}", file=sys.stderr)
     print(f"Report: {report}")
     return 0
 

@@ -210,11 +210,15 @@ def _finish(store: Store, args: argparse.Namespace) -> int:
             print(f"Now: imitax report {args.out}")
         return 0
     from imitax.bench.digest import digest
+    from imitax.bench.fairness import notice
     from imitax.bench.report import write_report
 
     report = write_report(args.out)
     terminal.print_table(*digest(args.out))
     print(f"\nReport:  {report}\nResults: {store.results}")
+    unmatched = notice(args.out)
+    if unmatched:
+        print(f"imitax: {unmatched}", file=sys.stderr)
     return 0
 
 

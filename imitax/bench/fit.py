@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from imitax import catalogue
+from imitax.bench.fit_notes import below_recorded, choose_horizon, count
 from imitax.bench.fitted import check_free, load_policy, save
 from imitax.bench.fitting import Array, Fitted, Task, fit
 from imitax.bench.statistics import Interval, interquartile_mean, mean_interval
@@ -22,7 +23,10 @@ __all__ = ["add_parser", "load_policy", "run"]
 NUM_DEMOS = (1, 4, 7, 10)
 """Numbers of demonstrations where none are given, as far as the file holds them."""
 
-_HEADER = ("", "mean return", "95% interval", "interquartile mean", "diverged")
+_HEADER = (
+    *("", "mean return", "95% interval", "interquartile mean"),
+    *("gradient updates", "unconverged", "diverged"),
+)
 _LARGEST = 2**31 - 1
 _TABULAR = (
     "tabular, and no file is read for it; allowed: gymnax ids such as CartPole-v1, lane, sine-path"
@@ -45,7 +49,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         metavar="N",
         help="episodes that a seed learns from; default 1 4 7 10, as far as the file holds them",
     )
-    parser.add_argument("--horizon", type=int, default=500, metavar="H", help="default 500")
+    parser.add_argument(
+        "--horizon",
+        type=int,
+        metavar="H",
+        help="steps of an evaluation episode; default: the file's time limit, else the "
+        "environment's, else the longest recorded episode",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="save the policies here")
     parser.set_defaults(run=run)
     return parser
@@ -77,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> Task:
     """The task that the arguments describe; everything is checked that can be without computing."""
-    numbers = [("--seeds", args.seeds), ("--horizon", args.horizon)]
+    numbers = [("--seeds", args.seeds)]
+    numbers += [("--horizon", args.horizon)] if args.horizon is not None else []
     numbers += [("--num-demos", number) for number in args.num_demos or ()]
     for name, value in numbers:
         if not 1 <= value <= _LARGEST:
@@ -93,17 +104,19 @@ def check(args: argparse.Namespace) -> Task:
     check_subsample(env.family, env.settings.subsample, (int(recorded.length.max()),))
     check_shortest(args.demos, chosen.build(env).demand, int(recorded.length.max()))
     num_demos = _num_demos(args.num_demos, recorded)
-    return Task(env, chosen, recorded, args.seeds, num_demos, args.horizon)
+    horizon = choose_horizon(args.horizon, env, recorded)
+    return Task(env, chosen, recorded, args.seeds, num_demos, *horizon)
 
 
 def describe(task: Task, fitted: Fitted) -> str:
     """What was fitted and the returns: of the learner, the recorded episodes and our expert."""
     recorded = task.recorded
     lines = [
-        f"{task.chosen.spec} on {task.env.spec}: {_count(task.num_seeds, 'seed')}, "
+        f"{task.chosen.spec} on {task.env.spec}: {count(task.num_seeds, 'seed')}, "
         f"horizon {task.horizon}, {NUM_EPISODES} evaluation episodes per seed",
+        f"Horizon: {count(task.horizon, 'step')}, {task.horizon_from or 'as given'}",
         f"Demonstrations: {Path(recorded.path).name} ({recorded.layout}), "
-        f"{_count(len(recorded.length), 'episode')}, {_count(recorded.length.sum(), 'step')}",
+        f"{count(len(recorded.length), 'episode')}, {count(recorded.length.sum(), 'step')}",
         "",
         *_aligned([_HEADER, *_rows(task, fitted)]),
         "",
@@ -133,7 +146,7 @@ def _num_demos(asked: Sequence[int] | None, recorded: Recorded) -> tuple[int, ..
         return tuple(number for number in NUM_DEMOS if number <= held)
     if max(asked) > held:
         raise DataError(
-            f"{recorded.path}: holds {_count(held, 'episode')}, --num-demos asks for {max(asked)}; "
+            f"{recorded.path}: holds {count(held, 'episode')}, --num-demos asks for {max(asked)}; "
             f"ask for at most {held}"
         )
     return tuple(sorted(set(asked)))
@@ -143,11 +156,19 @@ def _rows(task: Task, fitted: Fitted) -> list[tuple[str, ...]]:
     rows = []
     for index, number in enumerate(task.num_demos):
         diverged = f"{fitted.diverged[index].sum()} of {task.num_seeds}"
-        label = f"learner, {_count(number, 'demonstration')}"
-        rows.append((label, *_returns(fitted.learner_return[index]), diverged))
-    rows.append(("recorded episodes", *_returns(task.recorded.episode_return), ""))
-    rows.append(("our expert", *_returns(fitted.expert_return[0]), ""))
+        label = f"learner, {count(number, 'demonstration')}"
+        fit = _fit(fitted.gradient_updates[index], fitted.fit_converged[index])
+        rows.append((label, *_returns(fitted.learner_return[index]), *fit, diverged))
+    rows.append(("recorded episodes", *_returns(task.recorded.episode_return), "", "", ""))
+    rows.append(("our expert", *_returns(fitted.expert_return[0]), "", "", ""))
     return rows
+
+
+def _fit(updates: Array, converged: Array) -> tuple[str, str]:
+    """Mean gradient updates, and in how many seeds the fit was not done."""
+    known = np.all(converged >= 0)
+    unconverged = f"{np.sum(converged == 0)} of {len(converged)}" if known else "-"
+    return f"{np.mean(updates):.0f}", unconverged
 
 
 def _returns(values: Array) -> tuple[str, str, str]:
@@ -176,11 +197,7 @@ def _notes(task: Task, fitted: Fitted) -> list[str]:
         notes.append(f"There is no expert of ours for {task.env.spec}.")
     if fitted.diverged.any():
         notes.append("Diverged seeds are left out of the returns; the last column counts them.")
-    return notes
-
-
-def _count(number: Any, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return [*notes, *below_recorded(task, fitted)]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

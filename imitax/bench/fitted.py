@@ -7,10 +7,8 @@ nothing pickled) and `results/fit.parquet` (one row per number of demonstrations
 import hashlib
 import json
 import os
-import platform
 import shutil
 import zipfile
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from imitax import catalogue
+from imitax.bench import numerics
 from imitax.bench.fitting import Array, Fitted, Task, orders, template
-from imitax.bench.manifest import PACKAGES, checkout_of
+from imitax.bench.manifest import checkout_of, versions
 from imitax.bench.statistics import mean_interval
 from imitax.config import SpecError
 from imitax.data import DataError
 from imitax.policies import Policy
 from imitax.regret import NUM_EPISODES
+from imitax.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
     """One row per number of demonstrations and seed, with the columns of a sweep's results."""
     import pandas as pd
 
-    shape = fitted.learner_return.shape
+    shape, known = fitted.learner_return.shape, np.asarray(fitted.fit_converged) >= 0
     demos, seeds = np.broadcast_arrays(
         np.array(task.num_demos)[:, None], np.arange(task.num_seeds)[None]
     )
@@ -61,6 +61,10 @@ def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
         "expert_labels": fitted.labels,
         "environment_steps": np.zeros(shape, np.int32),
         "knows_dynamics": np.zeros(shape, bool),
+        "gradient_updates": fitted.gradient_updates.astype(np.int64),
+        "training_loss": fitted.training_loss,
+        "held_out_loss": fitted.held_out_loss,
+        "fit_converged": np.where(known, fitted.fit_converged == 1, np.full(shape, None)),
     }
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
@@ -127,7 +131,11 @@ def load_policy(directory: str | os.PathLike[str], num_demos: int, seed: int) ->
     grid = len(saved), num_seeds
     expected = {name: (*grid, *leaf.shape) for name, leaf in _named(blank.params).items()}
     if expected != {name: values.shape for name, values in arrays.items()}:
-        raise DataError(f"{directory}: policies.npz does not hold {manifest['algorithm']}")
+        old = numerics.version_of(manifest)
+        raise DataError(
+            f"{directory}: policies.npz does not hold {manifest['algorithm']} of imitax "
+            f"{__version__}; load it with the version that saved it, {old or 'unknown'}"
+        )
     values = [jnp.asarray(arrays[name][at]) for name in expected]
     if not all(np.isfinite(value).all() for value in values):
         raise DataError(f"{directory}: seed {seed} diverged with num_demos {num_demos}")
@@ -161,6 +169,7 @@ def _manifest(task: Task, fitted: Fitted, arrays: dict[str, Any]) -> dict[str, A
         "environment": task.env.spec,
         "algorithm": task.chosen.spec,
         "horizon": task.horizon,
+        "horizon_from": task.horizon_from,
         "num_demos": list(task.num_demos),
         "seeds": task.num_seeds,
         "evaluation_episodes": NUM_EPISODES,
@@ -176,8 +185,8 @@ def _manifest(task: Task, fitted: Fitted, arrays: dict[str, Any]) -> dict[str, A
         "parameters": {name: list(values.shape) for name, values in arrays.items()},
         "commit": checkout_of(Path(__file__).parent)[0],
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in PACKAGES},
+        "numerics": numerics.of_pairs([(task.env, task.chosen)]),
+        "versions": versions(),
     }
 
 
@@ -189,6 +198,7 @@ def _returns(task: Task, fitted: Fitted) -> list[dict[str, Any]]:
             "learner": _mean(fitted.learner_return[index]),
             "expert": _mean(fitted.expert_return[index]),
             "diverged": int(fitted.diverged[index].sum()),
+            "unconverged": int(np.sum(fitted.fit_converged[index] == 0)),
         }
         for index, number in enumerate(task.num_demos)
     ]
@@ -198,10 +208,3 @@ def _mean(values: Array) -> float | None:
     """The mean of the finite values, for JSON: None where there is none."""
     mean = mean_interval(values).mean
     return mean if np.isfinite(mean) else None
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -35,6 +35,8 @@ class Task(NamedTuple):
     num_demos: tuple[int, ...]
     """Ascending; no more than the file's episodes."""
     horizon: int
+    horizon_from: str = ""
+    """Where the horizon is from, in a few words."""
 
 
 class Fitted(NamedTuple):
@@ -52,6 +54,14 @@ class Fitted(NamedTuple):
     """Bool [P, K]."""
     labels: Array
     """Recorded steps that the seed learned from, int32 [P, K]."""
+    gradient_updates: Array
+    """Int32 [P, K]."""
+    training_loss: Array
+    """As in `imitax.types.Metrics`, [P, K]."""
+    held_out_loss: Array
+    """[P, K]; NaN where nothing is held out."""
+    fit_converged: Array
+    """Int32 [P, K]: 1 where the fit is done, 0 where it is not, -1 where that is not known."""
 
 
 class _Episodes(NamedTuple):
@@ -132,6 +142,10 @@ def _program(env: Any, chosen: catalogue.Chosen, capacity: Capacity):
             regret=outcome.regret + unknown,
             diverged=~outcome.finite,
             labels=trained.metrics.expert_labels,
+            gradient_updates=trained.metrics.gradient_updates,
+            training_loss=trained.metrics.training_loss,
+            held_out_loss=trained.metrics.held_out_loss,
+            fit_converged=trained.metrics.fit_converged,
         )
 
     return jax.vmap(one, in_axes=(0, None, None, None, None))

@@ -20,7 +20,6 @@ import pickle
 import platform
 import sys
 import zlib
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from jax.sharding import Mesh
 
 import imitax
 from imitax.bench import files
-from imitax.bench.manifest import PACKAGES, StoreError
+from imitax.bench.manifest import PACKAGES, StoreError, versions
 
 FOLDER = "programs"
 """In JAX's cache folder."""
@@ -127,8 +126,7 @@ def _code() -> bytes:
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    versions = [f"{name} {metadata.version(name)}" for name in PACKAGES]
-    digest.update(repr((versions, sys.version)).encode())
+    digest.update(repr((versions(), sys.version)).encode())
     return digest.digest()
 
 

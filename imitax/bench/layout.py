@@ -160,7 +160,7 @@ def find_chunk_size(plan: Plan) -> tuple[int, list[Trial]]:
 def _try_sizes(sweep: Sweep, group: Group, mesh: Mesh, size: int) -> list[Trial]:
     """Time chunks of doubling size until that no longer pays or takes too long."""
     task = min(group.tasks, key=lambda task: min(task.cells))
-    seeds = sum(sum(task.cells.values()) for task in group.tasks)
+    seeds = sum(len(own) for task in group.tasks for own in task.cells.values())
     started, trials = time.perf_counter(), []
     while True:
         program = build(dataclasses.replace(sweep, chunk_size=size), group, mesh)

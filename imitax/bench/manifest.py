@@ -12,14 +12,15 @@ from typing import Any
 import jax
 
 from imitax import fused
+from imitax.bench import numerics
 from imitax.bench.plan import Plan, Share, all_chunks
 from imitax.keys import ROOT
+from imitax.version import __version__
 
 PACKAGES = ("imitax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
 
 FIXED = ("settings", "chunk_size", "x64")
-"""What may not differ when a directory is continued."""
-
+"""What may not differ when a directory is continued, beside `imitax.bench.numerics`."""
 
 COSTS = ("compile_seconds", "run_seconds", "num_compilations", "cache_hits", "cache_misses")
 """What is added up over sessions and processes."""
@@ -100,6 +101,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
             "cells": [list(cell) for cell in block.cells],
             "seeds": block.seeds,
         }
+        | ({"first_seed": block.first_seed} if block.first_seed else {})
         for block in sweep.blocks
     ]
     settings = {
@@ -120,10 +122,10 @@ def new_manifest(plan: Plan) -> dict[str, Any]:
     x64 = bool(jax.config.read("jax_enable_x64"))
     number = "float64" if x64 else "float32"
     kernels = "; in fused kernels of 11 bits (TF32, float16)" if fused.available() else ""
-    versions = {name: _version(name) for name in PACKAGES}
     return {
         "settings": settings_of(plan),
-        "versions": {"python": platform.python_version(), **versions},
+        "numerics": numerics.of_plan(plan),
+        "versions": versions(),
         "device": f"{devices[0].platform} ({devices[0].device_kind}) x {len(devices)}",
         "num_devices": len(devices),
         "commit": commit,
@@ -142,7 +144,14 @@ def new_manifest(plan: Plan) -> dict[str, Any]:
     }
 
 
+def versions() -> dict[str, str | None]:
+    """Of Python and of `PACKAGES`; None where a package is not installed."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
 def _version(package: str) -> str | None:
+    if package == "imitax":  # what an installation of sources says of itself may be out of date
+        return __version__
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -171,10 +180,12 @@ def check_same(directory: Path, previous: dict[str, Any], now: dict[str, Any]) -
         StoreError: names the first difference.
     """
     found = difference(previous, now)
-    if found:
-        raise StoreError(
-            f"{directory}: holds another configuration ({found}); choose another --out"
-        )
+    if not found:
+        return
+    remedy, old = "choose another --out", numerics.version_of(previous)
+    if old not in (None, __version__) and found.startswith("numerics"):
+        remedy += f", or continue with imitax {old}"
+    raise StoreError(f"{directory}: holds another configuration ({found}); {remedy}")
 
 
 def difference(previous: dict[str, Any], now: dict[str, Any]) -> str:
@@ -182,7 +193,7 @@ def difference(previous: dict[str, Any], now: dict[str, Any]) -> str:
     for key in FIXED:
         if previous.get(key) != now.get(key):
             return _difference(key, previous.get(key), now.get(key))
-    return ""
+    return numerics.difference(previous, now)
 
 
 def add_programs(programs: list[dict[str, Any]], more: list[dict[str, Any]]) -> None:

@@ -39,7 +39,9 @@ class Block:
     cells: tuple[Cell, ...]
     """(horizon, num_demos) of each cell."""
     seeds: int
-    """Number of seeds, from 0."""
+    """Number of seeds."""
+    first_seed: int = 0
+    """They are `first_seed` to `first_seed + seeds - 1`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Sweep:
         horizons: Iterable[int],
         num_demos: Iterable[int],
         seeds: int,
+        first_seed: int = 0,
         **options: Any,
     ) -> "Sweep":
         """The full product of the given values, as one block.
@@ -79,18 +82,20 @@ class Sweep:
             algorithms: specs.
             horizons: actions per episode.
             num_demos: expert-labelled episodes.
-            seeds: number of seeds, from 0.
+            seeds: number of seeds.
+            first_seed: the first of them.
             **options: other fields of `Sweep`.
         """
         cells = tuple(itertools.product(horizons, num_demos))
-        return cls((Block(tuple(environments), tuple(algorithms), cells, seeds),), **options)
+        block = Block(tuple(environments), tuple(algorithms), cells, seeds, first_seed)
+        return cls((block,), **options)
 
 
 class Task(NamedTuple):
-    """One algorithm on one environment, with the number of seeds of each of its cells."""
+    """One algorithm on one environment, with the seeds of each of its cells."""
 
     algorithm: catalogue.Chosen
-    cells: dict[Cell, int]
+    cells: dict[Cell, range]
 
 
 class Group(NamedTuple):
@@ -113,7 +118,7 @@ class Group(NamedTuple):
     @property
     def most_seeds(self) -> int:
         """Of any cell."""
-        return max(seeds for task in self.tasks for seeds in task.cells.values())
+        return max(len(seeds) for task in self.tasks for seeds in task.cells.values())
 
 
 class Plan(NamedTuple):
@@ -185,6 +190,7 @@ def _resolve_block(block: Block, given: dict, envs: dict, groups: dict, missing:
         env.check_grid(horizons, num_demos)
         specs.append(env.spec)
     names: dict[str, None] = {}
+    seeds = range(block.first_seed, block.first_seed + block.seeds)
     for text, place in itertools.product(block.algorithms, dict.fromkeys(specs)):
         try:
             chosen = catalogue.algorithm(text, envs[place])
@@ -194,9 +200,11 @@ def _resolve_block(block: Block, given: dict, envs: dict, groups: dict, missing:
         else:
             name = chosen.spec
             check_shortest(name, chosen.build(envs[place]).demand, min(horizons))
-            _add(groups, envs[place], chosen, dict.fromkeys(cells, block.seeds))
+            _add(groups, envs[place], chosen, dict.fromkeys(cells, seeds))
         names[name] = None
-    return Block(tuple(dict.fromkeys(specs)), tuple(names), cells, block.seeds)
+    return dataclasses.replace(
+        block, environments=tuple(dict.fromkeys(specs)), algorithms=tuple(names), cells=cells
+    )
 
 
 def _normalised(text: str) -> str:
@@ -209,6 +217,7 @@ def _normalised(text: str) -> str:
 
 def _check_cells(block: Block) -> tuple[Cell, ...]:
     _check_number("seeds", block.seeds, LARGEST)
+    _check_number("first seed", block.first_seed, LARGEST - block.seeds + 1, least=0)
     if not block.cells:
         raise SpecError("nothing to run: no horizons or no num-demos are given")
     for horizon, num_demos in block.cells:
@@ -222,31 +231,44 @@ def _check_cells(block: Block) -> tuple[Cell, ...]:
     return tuple(dict.fromkeys((int(horizon), int(demos)) for horizon, demos in block.cells))
 
 
-def _check_number(name: str, value: Any, largest: int) -> None:
+def _check_number(name: str, value: Any, largest: int, least: int = 1) -> None:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not 1 <= value <= largest:
-        raise SpecError(f"{name} must be a whole number from 1 to {largest}, got {value}")
+    if not whole or not least <= value <= largest:
+        raise SpecError(f"{name} must be a whole number from {least} to {largest}, got {value}")
 
 
-def _add(groups: dict, env: Any, chosen: catalogue.Chosen, cells: dict[Cell, int]) -> None:
+def _add(groups: dict, env: Any, chosen: catalogue.Chosen, cells: dict[Cell, range]) -> None:
     """Put a pair into its group, where its cells join those it already has."""
     key = (env.spec, chosen.factory, jax.tree.structure(chosen.config))
     group = groups.setdefault(key, Group(env, []))
     for task in group.tasks:
         if task.algorithm.spec == chosen.spec:
-            task.cells.update({c: max(n, task.cells.get(c, 0)) for c, n in cells.items()})
+            joint = {
+                cell: _joined(task.cells.get(cell, seeds), seeds) for cell, seeds in cells.items()
+            }
+            task.cells.update(joint)
             return
     group.tasks.append(Task(chosen, cells))
+
+
+def _joined(one: range, other: range) -> range:
+    """The seeds of a cell that stands in two blocks."""
+    if max(one.start, other.start) > min(one.stop, other.stop):
+        raise SpecError(
+            f"a cell has seeds {one.start} to {one.stop - 1} in one block and {other.start} to "
+            f"{other.stop - 1} in another, with a gap between; run them as two sweeps"
+        )
+    return range(min(one.start, other.start), max(one.stop, other.stop))
 
 
 def chunks_of(group: Group, chunk_size: int) -> list[tuple[Task, Chunk]]:
     """The chunks of a program, in the order they run; independent of the number of devices."""
     width = chunk_width(group, chunk_size)
     return [
-        (task, Chunk(group.env.spec, task.algorithm.spec, *cell, first, min(width, seeds - first)))
+        (task, Chunk(group.env.spec, task.algorithm.spec, *cell, own[0], len(own)))
         for task in group.tasks
         for cell, seeds in task.cells.items()
-        for first in range(0, seeds, width)
+        for own in (seeds[at : at + width] for at in range(0, len(seeds), width))
     ]
 
 

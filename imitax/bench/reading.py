@@ -18,6 +18,14 @@ REQUIRED = [
     *("regret", "learner_return", "status", "expert_labels", "environment_steps", "knows_dynamics"),
 ]
 
+LATER: dict[str, Any] = {
+    "gradient_updates": np.nan,
+    "training_loss": np.nan,
+    "held_out_loss": np.nan,
+    "fit_converged": None,
+}
+"""Columns that older directories have not, and what stands there: nothing is known."""
+
 REWARD_KEYS = ("environment", "algorithm", "true", "recovered")
 
 
@@ -42,6 +50,9 @@ def read_results(directory: Path) -> pd.DataFrame:
     if not _parquet_files(folder):
         raise ReportError(f"{directory}: no results/*.parquet; run a sweep with --out {directory}")
     rows = _read_parquet(folder, REQUIRED, KEYS)
+    for name, absent in LATER.items():
+        if name not in rows:
+            rows[name] = absent
     rows["regret"] = rows["regret"].where((rows["status"] == "ok") & np.isfinite(rows["regret"]))
     return rows.sort_values(KEYS, kind="stable", ignore_index=True)
 

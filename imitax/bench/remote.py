@@ -27,6 +27,7 @@ from imitax.bench.program import Program, seed_mesh
 from imitax.bench.sweep import Result, Stats, fetch, stats_of
 from imitax.config import SpecError
 from imitax.data import DataError
+from imitax.version import __version__
 
 ATTEMPTS = 4
 """How often a chunk is submitted before its failure is believed."""
@@ -49,6 +50,8 @@ class Order(NamedTuple):
     chunk: Chunk
     jax_version: str
     x64: bool
+    version: str = __version__
+    """Of this package."""
 
 
 def run(
@@ -138,8 +141,8 @@ def work(order: Order) -> tuple[Result, Stats]:
     here = Order(order.sweep, order.chunk, jax.__version__, bool(jax.config.read("jax_enable_x64")))
     if here != order:
         raise SpecError(
-            f"a worker has jax {here.jax_version}, x64 {here.x64}, this process "
-            f"{order.jax_version}, {order.x64}; set both up alike"
+            f"a worker has imitax {here.version}, jax {here.jax_version}, x64 {here.x64}, this "
+            f"process {order.version}, {order.jax_version}, {order.x64}; set both up alike"
         )
     with _ONE_AT_A_TIME:
         group, task = _places(order.sweep)[order.chunk]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from imitax.bench import figures, return_figures, sections, tables
+from imitax.bench import fairness, figures, label_figures, return_figures, sections, tables
 from imitax.bench.curves import EPISODES
 from imitax.bench.reading import (
     KEYS,
@@ -47,6 +47,11 @@ Mean return over seeds at checkpoints of the training, on up to {EPISODES} of th
 episodes: at the longest horizon, for the fewest and the most demonstrations. The final policy's
 returns, in the tables, are over all evaluation episodes."""
 
+LABELS = """\
+Where methods had other numbers of expert labels for the same number of demonstrations: mean regret,
+and the interquartile mean of the normalised score where there is one, at the longest horizon at
+which they differ. Labels are means over seeds."""
+
 METHOD = f"""\
 - Regret is the expert's return minus the learner's over exactly H steps, undiscounted; intervals
   are 95%, Student's t over seeds. Diverged seeds are counted above and enter no mean.
@@ -55,6 +60,8 @@ METHOD = f"""\
   its error, however wrong it is. There the root mean square over seeds stands beside the mean
   (`rms`; interval: Student's t for its logarithm), and figures, exponents, predictions and verdicts
   are about it; the column `of` says what each is about. A single seed's regret goes as N^-1/2.
+- Unconverged: the loss of a fitted policy still fell when its updates ended. Such seeds are
+  counted beside the mean, and enter it.
 - Exponents: least squares of log(mean regret) on log of the axis; 95% percentile bootstrap over
   seeds, whole seeds drawn jointly for all points. Points with regret/H above {SATURATION} (the
   power law's window, hollow in the figures) or without a positive mean are excluded; with fewer
@@ -115,7 +122,8 @@ def write_report(directory: Path) -> Path:
     _replace(directory / "summary.csv", _csv(found.summary))
     if not found.score_summary.empty:
         _replace(directory / "scores.csv", _csv(found.score_summary))
-    return _replace(directory / "report.md", compose(found, images, learning))
+    labels = _draw_labels(directory / "figures", found)
+    return _replace(directory / "report.md", compose(found, images, learning, labels))
 
 
 def _find(directory: Path) -> Found:
@@ -135,13 +143,14 @@ def _find(directory: Path) -> Found:
     )
 
 
-def compose(found: Found, images: list[Image], learning: list[Image]) -> str:
+def compose(found: Found, images: list[Image], learning: list[Image], labels: list[Image]) -> str:
     """The text of `report.md`.
 
     Args:
         found: what the directory holds.
         images: title, and path relative to the report, of the figures at its head.
         learning: likewise, of the learning curves.
+        labels: likewise, of what was reached with how many labels.
     """
     rows, manifest = found.rows, found.manifest
     name = manifest.get("settings", {}).get("suite")
@@ -151,6 +160,7 @@ def compose(found: Found, images: list[Image], learning: list[Image]) -> str:
         f"{rows['environment'].nunique()} environments, {rows['algorithm'].nunique()} algorithms, "
         f"{cells:,} cells, {rows['seed'].nunique():,} seeds, {len(rows):,} rows.",
         *([f"**The sweep is {found.incomplete}.**"] if found.incomplete else []),
+        *fairness.section(fairness.unmatched(rows)),
         *_shown(images),
         *sections.published_section(rows, manifest),
         *sections.left_out_section(found.score_summary),
@@ -160,6 +170,7 @@ def compose(found: Found, images: list[Image], learning: list[Image]) -> str:
         tables.exponent_table(found.summary),
         *(["## What theory expects", _bullets(tables.notes(rows))] if tables.notes(rows) else []),
         *_per_environment(rows),
+        *(["## Against expert labels", LABELS, *_shown(labels)] if labels else []),
         "## What each method was given",
         tables.given_table(rows),
         "## Diverged",
@@ -225,6 +236,20 @@ def _draw_learning(folder: Path, found: Found) -> list[Image]:
             stem = f"learning-{slug(environment)}"
             figures.save(figure, folder / stem)
             images.append((f"Learning curves on {environment}", f"figures/{stem}.png"))
+    return images
+
+
+def _draw_labels(folder: Path, found: Found) -> list[Image]:
+    """Draw each environment in which methods had other numbers of labels for the same N."""
+    images = []
+    style = figures.styles(found.rows["algorithm"].unique().tolist())
+    for environment, own in groups(found.rows, "environment"):
+        scores = found.scores.loc[found.scores["environment"] == environment, :]
+        figure = label_figures.labels_figure(own, scores, style)
+        if figure is not None:
+            stem = f"labels-{slug(environment)}"
+            figures.save(figure, folder / stem)
+            images.append((f"Against expert labels on {environment}", f"figures/{stem}.png"))
     return images
 
 

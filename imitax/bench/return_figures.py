@@ -102,7 +102,7 @@ def learning_figure(
             own = [one for one in drawn if (one.num_demos, one.axis) == (demos, axis)]
             _learning(panel, own, references, style)
         specs = list(dict.fromkeys(track.algorithm for track in drawn))
-        _legend(figure, specs, style, [*references], "band: 95% interval of the mean", len(kinds))
+        legend(figure, specs, style, [*references], "band: 95% interval of the mean", len(kinds))
     return figure
 
 
@@ -135,7 +135,7 @@ def _learning(
     panel.set_xlim(left=0)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-    _finish(panel)
+    finish(panel)
 
 
 def score_figure(summary: pd.DataFrame, style: Style) -> Figure | None:
@@ -170,7 +170,7 @@ def score_figure(summary: pd.DataFrame, style: Style) -> Figure | None:
             title = [*wrap(environment, 40), f"$H$ = {horizon} steps{kind}"]
             panel.set_title("\n".join(title), fontsize=9, loc="left")
         specs = list(dict.fromkeys(s for *_, own in panels for s in own["algorithm"]))
-        _legend(figure, specs, style, [*CONTROLS], "band: 95% interval", columns)
+        legend(figure, specs, style, [*CONTROLS], "band: 95% interval", columns)
     return figure
 
 
@@ -193,16 +193,17 @@ def _scores(panel: Axes, own: pd.DataFrame, style: Style) -> None:
     panel.set_ylabel("normalised score")
     low, high = panel.get_ylim()
     panel.set_ylim(max(low, -1.0), min(high, 1.6))
-    _finish(panel)
+    finish(panel)
 
 
-def _finish(panel: Axes) -> None:
+def finish(panel: Axes) -> None:
+    """The grid and the frame that all panels have."""
     panel.grid(True, color="#E3E3E3", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(
+def legend(
     figure: Figure,
     specs: Sequence[str],
     style: Style,
@@ -210,6 +211,7 @@ def _legend(
     band: str,
     columns: int,
 ) -> None:
+    """The legend under a figure: algorithms, controls by name, and what the band is."""
     entries: list[Any] = []
     for spec in specs:
         colour, marker, line = style[spec]

@@ -21,7 +21,7 @@ from imitax.bench.statistics import (
     mean_interval,
     stratified_interquartile_mean,
 )
-from imitax.bench.summary import groups
+from imitax.bench.summary import groups, unconverged
 from imitax.spec import split
 
 CELL = ["environment", "algorithm", "horizon", "num_demos"]
@@ -29,6 +29,7 @@ COLUMNS = (
     *CELL,
     *("variable_horizon", "seeds", "mean", "interquartile_mean", "low", "high", "failures"),
     "scored",
+    "unconverged",
 )
 """Columns of `scores.csv`; the interval is that of the interquartile mean, over `scored` seeds."""
 
@@ -103,9 +104,10 @@ def summarise_scores(rows: pd.DataFrame) -> pd.DataFrame:
             (
                 *(*key, is_variable_horizon(key[0]), len(values), mean_interval(values).mean),
                 *(middle.mean, middle.low, middle.high, failures(values), middle.count),
+                unconverged(group),
             )
         )
-    return pd.DataFrame(records, columns=list(COLUMNS))
+    return pd.DataFrame(records, columns=list(COLUMNS)).astype({"unconverged": "Int64"})
 
 
 def middle_of(row: Any) -> Interval:

@@ -139,6 +139,7 @@ def score_section(scores: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     parts += ["\n".join(f"- {line}" for line in warnings)] if warnings else []
     parts += _over_environments(scores)
     header = ("environment", "horizon", "algorithm", "H", "N", "seeds", "IQM [95%]", "mean", "fail")
+    header = (*header, "unconverged")
     records: Iterable[Any] = summary.itertuples(index=False)
     lines = [
         (
@@ -146,6 +147,7 @@ def score_section(scores: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
             *(row.horizon, row.num_demos, row.seeds),
             show_middle(middle_of(row), 3),
             *("" if np.isnan(row.mean) else f"{row.mean:.3f}", f"{row.failures:.0%}"),
+            "not recorded" if row.unconverged is pd.NA else row.unconverged,
         )
         for row in records
     ]

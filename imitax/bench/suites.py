@@ -3,6 +3,7 @@
     name = "mine"                   # optional
     seeds = 1000                    # optional; of blocks that say nothing
     seeds_gpu = 4000                # optional; instead of `seeds` where JAX runs on a GPU
+    first_seed = 0                  # optional; of blocks that say nothing
     curve = 20                      # optional; checkpoints of the learning curves, by default none
 
     [specs]                         # optional; names for specs that stand in several blocks
@@ -14,6 +15,7 @@
     horizons = [8, 16, 32]          # times ...
     num_demos = [10, 100]           # ... these: a product
     seeds = 64                      # optional; at most so many, whatever --seeds says
+    first_seed = 1000               # optional; whatever --first-seed says
 
 With `at_num_demos` and `at_horizon` the block is a cross instead of a product: all `horizons` at
 the one number of demonstrations, all `num_demos` at the one horizon.
@@ -29,12 +31,13 @@ from imitax.bench.plan import Block, Cell, Sweep
 from imitax.config import SpecError
 from imitax.spec import nearest, unknown
 
-FILE_KEYS = ("block", "curve", "name", "seeds", "seeds_gpu", "specs")
+FILE_KEYS = ("block", "curve", "first_seed", "name", "seeds", "seeds_gpu", "specs")
 BLOCK_KEYS = (
     "algorithms",
     "at_horizon",
     "at_num_demos",
     "environments",
+    "first_seed",
     "horizons",
     "num_demos",
     "seeds",
@@ -48,24 +51,27 @@ def names() -> list[str]:
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load(text: str, seeds: int | None = None, *, gpu: bool = False) -> Sweep:
+def load(
+    text: str, seeds: int | None = None, *, gpu: bool = False, first_seed: int | None = None
+) -> Sweep:
     """The sweep of a named suite or of a TOML file.
 
     Args:
         text: a name, or a path (anything that ends in .toml or has a separator).
         seeds: replaces the file's `seeds`; a block with `seeds` of its own runs the smaller number.
         gpu: whether `seeds_gpu` counts; nothing else depends on the device.
+        first_seed: replaces the file's `first_seed`; a block with one of its own keeps it.
 
     Raises:
         SpecError: no such suite or file, or something in it that has no meaning.
     """
     path = Path(text)
     if path.suffix == ".toml" or len(path.parts) > 1:
-        return parse(_read(path), text, path.stem, seeds, gpu=gpu)
+        return parse(_read(path), text, path.stem, seeds, gpu=gpu, first_seed=first_seed)
     if text not in names():
         raise SpecError(f"{unknown('suite', text, names())}, or a path that ends in .toml")
     content = (resources.files("imitax.bench") / "suites" / f"{text}.toml").read_text("utf-8")
-    return parse(content, text, text, seeds, gpu=gpu)
+    return parse(content, text, text, seeds, gpu=gpu, first_seed=first_seed)
 
 
 def _read(path: Path) -> str:
@@ -81,7 +87,13 @@ def _read(path: Path) -> str:
 
 
 def parse(
-    content: str, source: str, name: str, seeds: int | None = None, *, gpu: bool = False
+    content: str,
+    source: str,
+    name: str,
+    seeds: int | None = None,
+    *,
+    gpu: bool = False,
+    first_seed: int | None = None,
 ) -> Sweep:
     """The sweep of a TOML text.
 
@@ -91,6 +103,7 @@ def parse(
         name: of the suite, where the text gives none.
         seeds: as for `load`.
         gpu: as for `load`.
+        first_seed: as for `load`.
     """
     try:
         data = tomllib.loads(content)
@@ -106,10 +119,12 @@ def parse(
     own = _whole(data, "seeds", DEFAULT_SEEDS, source)
     on_gpu = _whole(data, "seeds_gpu", own, source)
     wanted = seeds if seeds is not None else on_gpu if gpu else own
+    first = _whole(data, "first_seed", 0, source)
+    first = first if first_seed is None else first_seed
     curve = _whole(data, "curve", 0, source)
     specs = _specs(data, source)
     whole = tuple(
-        _block(block, f"{source}: block {number}", wanted, specs)
+        _block(block, f"{source}: block {number}", wanted, first, specs)
         for number, block in enumerate(blocks, start=1)
     )
     return Sweep(whole, name=name, curve=curve)
@@ -122,7 +137,9 @@ def _specs(data: dict[str, Any], source: str) -> dict[str, str]:
     return specs
 
 
-def _block(block: dict[str, Any], where: str, seeds: int, specs: dict[str, str]) -> Block:
+def _block(
+    block: dict[str, Any], where: str, seeds: int, first: int, specs: dict[str, str]
+) -> Block:
     _check_keys(block, BLOCK_KEYS, where)
     environments, algorithms = (
         tuple(dict.fromkeys(_named(text, specs, where) for text in _list(block, key, str, where)))
@@ -133,6 +150,7 @@ def _block(block: dict[str, Any], where: str, seeds: int, specs: dict[str, str])
         algorithms=algorithms,
         cells=_cells(block, where),
         seeds=min(_whole(block, "seeds", seeds, where), seeds),
+        first_seed=_whole(block, "first_seed", first, where),
     )
 
 

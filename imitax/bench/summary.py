@@ -47,6 +47,7 @@ COLUMNS = (
     "rms_regret",
     "rms_low",
     "rms_high",
+    "unconverged",
 )
 """`statistic` is what exponent, interval, prediction and verdict are about: `mean` regret, or its
 `rms` (root mean square) where the expert is soft. The last three are the root mean square at the
@@ -87,6 +88,8 @@ class Curve(NamedTuple):
     """[P] bool: the statistic per step is above `SATURATION`."""
     diverged: int
     """Rows of this curve whose status is not `ok`."""
+    unconverged: int | None = None
+    """Rows whose fit is not done; None where that is not recorded."""
 
     @property
     def statistic(self) -> str:
@@ -162,6 +165,13 @@ def groups(rows: pd.DataFrame, keys: str | list[str]) -> Iterator[tuple[Any, pd.
     yield from grouped
 
 
+def unconverged(rows: pd.DataFrame) -> int | None:
+    """How many fits are not done; None where the rows are from before that was recorded."""
+    if "fit_converged" not in rows or np.any(rows["gradient_updates"].isna().to_numpy()):
+        return None
+    return int(np.sum(rows["fit_converged"].eq(False).to_numpy(bool)))
+
+
 def summarise(all_curves: list[Curve], *, seed: int = 0) -> pd.DataFrame:
     """The exponents table, with the columns `COLUMNS`; `predicted` is NaN where there is none.
 
@@ -180,9 +190,10 @@ def summarise(all_curves: list[Curve], *, seed: int = 0) -> pd.DataFrame:
                 *(fit.exponent, fit.low, fit.high, predicted),
                 *(verdict(curve, fit, prediction), curve.statistic),
                 *root_mean_square(curve.samples[-1])[:3],
+                curve.unconverged,
             )
         )
-    return pd.DataFrame(records, columns=list(COLUMNS))
+    return pd.DataFrame(records, columns=list(COLUMNS)).astype({"unconverged": "Int64"})
 
 
 def verdict(curve: Curve, fit: Exponent, prediction: Prediction | None) -> str:
@@ -241,6 +252,8 @@ def _flags(curve: Curve, fit: Exponent, exact_slope: float | None) -> list[str]:
         flags.append(f"{(~curve.positive).sum()} of {total} means not positive")
     if curve.diverged:
         flags.append(f"{curve.diverged} diverged rows left out")
+    if curve.unconverged:
+        flags.append(f"{curve.unconverged} of {curve.samples.size} fits unconverged")
     if np.isfinite(fit.exponent):
         flags.extend(_doubts(curve, fit))
     return flags
@@ -296,6 +309,7 @@ def _curve(environment: str, algorithm: str, axis: str, fixed: int, group: pd.Da
         high=np.array([interval.high for interval in intervals]),
         saturated=np.nan_to_num(mean / horizons, nan=0.0) > SATURATION,
         diverged=int(np.sum(~ok.to_numpy())),
+        unconverged=unconverged(group),
     )
 
 

@@ -152,7 +152,9 @@ def fetch(group: Group, task: Task, chunk: Chunk, output: Output) -> Result:
     row, found, points = jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.num_seeds], output)
     curve = None if points is None else curves.to_columns(points, chunk)
     columns = _columns(row, chunk, task.algorithm.build(group.env).knows_dynamics)
-    is_first = chunk.first_seed == 0 and (chunk.horizon, chunk.num_demos) == largest_cell(task)
+    cell = largest_cell(task)
+    first = (*cell, task.cells[cell].start)
+    is_first = (chunk.horizon, chunk.num_demos, chunk.first_seed) == first
     if found is None or not is_first:
         return Result(chunk, columns, None, curve)
     finite, shape = np.asarray(row.finite, bool), group.env.settings.size

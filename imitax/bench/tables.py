@@ -16,7 +16,7 @@ from imitax.bench.statistics import (
     paired_comparison,
     root_mean_square,
 )
-from imitax.bench.summary import groups, statistic_of
+from imitax.bench.summary import groups, statistic_of, unconverged
 from imitax.spec import split
 
 CELL = ["horizon", "num_demos"]
@@ -41,7 +41,7 @@ def provenance(manifest: Mapping[str, Any]) -> str:
     settings = manifest.get("settings", {})
     programs = manifest.get("programs", [])
     versions = manifest.get("versions", {})
-    rows = [("seeds", settings.get("seeds", "not recorded") if settings else "not recorded")]
+    rows: list[tuple[str, Any]] = [("seeds", _seeds(settings))]
     for key in ("device", "commit", "xla_flags", "precision", "prng", "chunk_size"):
         value = manifest.get(key, "not recorded")
         rows.append((key.replace("_", " "), "none" if value in (None, "") else value))
@@ -49,6 +49,13 @@ def provenance(manifest: Mapping[str, Any]) -> str:
     for key, text in (("compile_seconds", "compile seconds"), ("run_seconds", "run seconds")):
         rows.append((f"{text}, all programs", f"{_total(programs, key):.1f}"))
     return markdown(("", "value"), rows)
+
+
+def _seeds(settings: Mapping[str, Any]) -> str:
+    """How many seeds, and from which where that is not 0."""
+    firsts = sorted({block.get("first_seed", 0) for block in settings.get("blocks", [])})
+    count = str(settings.get("seeds", "not recorded"))
+    return count if firsts in ([], [0]) else f"{count}, from {' or '.join(map(str, firsts))}"
 
 
 def program_table(manifest: Mapping[str, Any]) -> str:
@@ -99,8 +106,8 @@ def regret_table(rows: pd.DataFrame) -> str:
         rows: results of one environment, `regret` NaN where a seed diverged.
     """
     shown = {
-        (algorithm, horizon, demos): show_regret(group)
-        for (algorithm, horizon, demos), group in groups(rows, ["algorithm", *CELL])
+        key: show_regret(group) + _unconverged(group)
+        for key, group in groups(rows, ["algorithm", *CELL])
     }
     return _cells(rows, rows["algorithm"].unique(), shown)
 
@@ -112,6 +119,12 @@ def show_regret(rows: pd.DataFrame) -> str:
     if statistic_of(rows["environment"].iloc[0]) == "mean" or not np.isfinite(values).any():
         return shown
     return f"{shown}; rms {show_interval(root_mean_square(values))}"
+
+
+def _unconverged(rows: pd.DataFrame) -> str:
+    """Beside a mean: how many of its fits were not done, where any was not."""
+    count = unconverged(rows)
+    return f", {count} of {len(rows)} unconverged" if count else ""
 
 
 def paired_table(rows: pd.DataFrame) -> str | None:
@@ -150,15 +163,28 @@ def baseline(algorithm: str, algorithms: Sequence[str]) -> str | None:
 
 
 def given_table(rows: pd.DataFrame) -> str:
-    """What each method was given: dynamics, expert labels, steps in the environment."""
-    keys = ["knows_dynamics", "expert_labels", "environment_steps"]
+    """What each method was given: dynamics, expert labels, updates, steps in the environment."""
     lines = []
     for (environment, algorithm), group in groups(rows, PAIR):
         known = "yes" if np.any(group["knows_dynamics"].to_numpy(bool)) else "no"
-        spans = [_span(group[key].to_numpy()) for key in keys[1:]]
-        lines.append((_code(environment), _code(algorithm), known, *spans))
-    header = ("environment", "algorithm", "knows dynamics", "expert labels", "environment steps")
-    return markdown(header, lines)
+        labels, steps = (
+            _span(group[key].to_numpy()) for key in ("expert_labels", "environment_steps")
+        )
+        pair = (_code(environment), _code(algorithm))
+        lines.append((*pair, known, labels, *_updates(group), steps))
+    header = ("environment", "algorithm", "knows dynamics", "expert labels", "gradient updates")
+    return markdown((*header, "fits converged", "environment steps"), lines)
+
+
+def _updates(rows: pd.DataFrame) -> tuple[str, str]:
+    """Gradient updates, and the share of fits that are done where a policy is fitted."""
+    poor = unconverged(rows)
+    if poor is None:
+        return "not recorded", "not recorded"
+    total = int(np.sum(rows["fit_converged"].notna().to_numpy()))
+    # 1999 of 2000 are not all: rounded down.
+    share = f"{np.floor(100 * (total - poor) / total):.0f}%" if total else "no fit"
+    return _span(rows["gradient_updates"].to_numpy()), share
 
 
 def diverged_table(rows: pd.DataFrame) -> str:

@@ -21,11 +21,12 @@ from imitax.experts.recipes import Recipe
 from imitax.keys import family_hash
 from imitax.normalisation import Normaliser
 from imitax.policies import Policy
+from imitax.version import __version__
 
 SHARES = (0.25, 0.5, 0.75)
 """Where the weaker snapshots lie between the random and the final policy's return."""
 
-_PACKAGES = ("imitax", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
 _LARGEST = 2**31 - 1
 _METHOD = (
     "PPO runs side by side from different keys. Of each, the policies after the rounds listed as "
@@ -262,6 +263,7 @@ def _manifest(
         "hardware": f"{device.platform} ({device.device_kind}), {os.cpu_count()} cores",
         "versions": {
             "python": platform.python_version(),
+            "imitax": __version__,
             **{package: importlib.metadata.version(package) for package in _PACKAGES},
         },
     }
