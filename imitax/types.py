@@ -125,3 +125,6 @@ class Algorithm(NamedTuple):
     """Whether it reads the transition probabilities."""
     reward: Callable[[Problem, Any], jax.Array] | None = None
     """`reward(problem, state) -> [S, A]`, for learners that recover one."""
+    reward_form: str = ""
+    """The form of a learned reward that ends of episodes make matter, and what was known of them:
+    see `imitax.endings`. Empty where there is none."""

@@ -61,6 +61,7 @@ def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
         "expert_labels": fitted.labels,
         "environment_steps": np.zeros(shape, np.int32),
         "knows_dynamics": np.zeros(shape, bool),
+        "reward_form": np.full(shape, "", object),
     }
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 

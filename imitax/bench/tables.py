@@ -130,15 +130,19 @@ def baseline(algorithm: str, algorithms: Sequence[str]) -> str | None:
 
 
 def given_table(rows: pd.DataFrame) -> str:
-    """What each method was given: dynamics, expert labels, steps in the environment."""
+    """What each method was given: dynamics, expert labels, steps in the environment; and the form
+    of its reward, with what was known of the environment's ends, where a row has one.
+    """
     keys = ["knows_dynamics", "expert_labels", "environment_steps"]
+    has_forms = "reward_form" in rows and bool(rows["reward_form"].fillna("").any())
     lines = []
     for (environment, algorithm), group in groups(rows, PAIR):
         known = "yes" if np.any(group["knows_dynamics"].to_numpy(bool)) else "no"
         spans = [_span(group[key].to_numpy()) for key in keys[1:]]
-        lines.append((_code(environment), _code(algorithm), known, *spans))
+        form = [", ".join(map(str, group["reward_form"].dropna().unique()))] if has_forms else []
+        lines.append((_code(environment), _code(algorithm), known, *spans, *form))
     header = ("environment", "algorithm", "knows dynamics", "expert labels", "environment steps")
-    return markdown(header, lines)
+    return markdown((*header, "reward form") if has_forms else header, lines)
 
 
 def diverged_table(rows: pd.DataFrame) -> str:
