@@ -13,6 +13,9 @@ and it enters the reward player's samples with the weight of the steps it lasts.
 `retrain_rounds` the game is followed by as many rounds in which a fresh policy learns from the
 final reward, and that policy is returned: in an environment with a shift the game is then played
 where the demonstrations are from, and the fresh policy learns in the shifted environment.
+
+`sign` shifts what is earned by its extreme over the round, so that it is nowhere negative or
+positive: an end is then bad or good whatever was learned. `imitax.endings` says what `auto` is.
 """
 
 import functools
@@ -27,6 +30,7 @@ from imitax.actor_critic import Actor
 from imitax.algorithm import blank_metrics
 from imitax.blocks import over_rollout
 from imitax.config import config, setting
+from imitax.endings import extreme
 from imitax.normalisation import Normaliser
 from imitax.pairs import (
     Expert,
@@ -97,7 +101,12 @@ class GameState(NamedTuple):
 
 
 def game(
-    env: Any, settings: GameSettings, rewards: RewardPlayer, temperature: jax.Array | float = 0.0
+    env: Any,
+    settings: GameSettings,
+    rewards: RewardPlayer,
+    temperature: jax.Array | float = 0.0,
+    sign: str = "none",
+    reward_form: str = "",
 ) -> Algorithm:
     """A sampled game as an algorithm.
 
@@ -106,11 +115,14 @@ def game(
         settings: of the game and of PPO.
         rewards: the reward player.
         temperature: the policy earns r - temperature log pi, in nats.
+        sign: `none`, `positive` or `negative`, of what it earns, by a shift.
+        reward_form: what the algorithm says of its reward; see `Algorithm`.
 
     Returns:
         An `Algorithm`; each of its steps is a round.
     """
-    rules = Rules(env, actor_critic.actor(env, settings.hidden, settings.act), settings, rewards)
+    actor = actor_critic.actor(env, settings.hidden, settings.act)
+    rules = Rules(env, actor, settings, rewards, sign)
     per_update = settings.num_envs * settings.rollout
     is_scaled = int(_scales(rules))
 
@@ -139,7 +151,8 @@ def game(
 
     num_steps = settings.rounds + settings.retrain_rounds
     demand = Demand("episodes", shortest=2 if rewards.successive else 1)
-    return Algorithm(init, step, policy, lambda _: jnp.int32(num_steps), demand, False)
+    functions = (init, step, policy, lambda _: jnp.int32(num_steps))
+    return Algorithm(*functions, demand, False, reward_form=reward_form)
 
 
 class Rules(NamedTuple):
@@ -149,6 +162,7 @@ class Rules(NamedTuple):
     actor: Actor
     settings: Any
     rewards: RewardPlayer
+    sign: str
 
 
 def _scales(rules: Rules) -> bool:
@@ -160,7 +174,7 @@ def _scales(rules: Rules) -> bool:
 
 def _begin(key, rules: Rules, problem: Problem) -> tuple[ppo.Player, Expert]:
     """A fresh player and the demonstrations, both scaled by the statistics of a first round."""
-    env, actor, settings, rewards = rules
+    env, actor, settings, rewards, _ = rules
     params = problem.params
     if _moves(rules):
         env, params = env.source, problem.source_params
@@ -211,7 +225,7 @@ def _fresh(key, rules: Rules, problem: Problem, player: ppo.Player) -> ppo.Playe
 
 def _update(key, rules: Rules, temperature, problem, state: GameState, *, answers: bool):
     """Act, let the reward player answer, and improve."""
-    _, actor, settings, rewards = rules
+    _, actor, settings, rewards, _ = rules
     keys = jax.random.split(key, 3)
     player, rollout = _act(keys[0], rules, problem, state)
     left = jnp.where(rollout.terminated, problem.horizon - rollout.time - 1, 0)
@@ -219,11 +233,11 @@ def _update(key, rules: Rules, temperature, problem, state: GameState, *, answer
     is_over = state.round >= settings.rounds
     if answers:
         state = _answer(keys[1], rules, state._replace(player=player), rollout, absorbed)
-    earned = functools.partial(_earned, rules, state.critic, rollout, left)
+    bonus = -temperature * rollout.log_prob
+    earned = functools.partial(_earned, rules, state.critic, rollout, left, bonus)
     reward = earned(rewards.reward)
     if settings.retrain_rounds:
         reward = jnp.where(is_over, earned(rewards.recovered), reward)
-    reward -= temperature * rollout.log_prob
     share = jnp.where(
         is_over,
         1.0 - (state.round - settings.rounds) / max(settings.retrain_rounds, 1),
@@ -235,7 +249,7 @@ def _update(key, rules: Rules, temperature, problem, state: GameState, *, answer
 
 def _act(key, rules: Rules, problem: Problem, state: GameState) -> tuple[ppo.Player, Rollout]:
     """Act in the learner's environment; before a retraining, where the demonstrations are from."""
-    env, actor, settings, _ = rules
+    env, actor, settings, *_ = rules
 
     def there(env, params):
         return ppo.collect(key, actor, settings, env, params, problem.horizon, state.player)
@@ -270,18 +284,20 @@ def _answer(key, rules: Rules, state: GameState, rollout: Rollout, absorbed) -> 
     return state._replace(critic=critic, past=past)
 
 
-def _earned(rules: Rules, critic, rollout: Rollout, left: jax.Array, kind: Callable) -> jax.Array:
-    """Rewards of a rollout, [T, B], with those of the states after its ends."""
+def _earned(rules: Rules, critic, rollout: Rollout, left, bonus, kind: Callable) -> jax.Array:
+    """Rewards of a rollout with their bonus, [T, B], and those of the states after its ends."""
 
     def earned(rows: Rollout) -> jax.Array:
         return kind(critic, rules.actor, pairs_of(rows))
 
-    reward = over_rollout(earned, (rollout,), rollout.reward.shape)
+    reward = bonus + over_rollout(earned, (rollout,), rollout.reward.shape)
     if not rules.settings.absorbing:
-        return reward
+        return reward - extreme(rules.sign, reward)
     one = pairs_of(jax.tree.map(lambda leaf: leaf[0, :1], rollout))
-    end = after_end(one._replace(absorbed=jnp.ones(1, bool)))
-    return reward + annuity(rules.settings.discount, left) * kind(critic, rules.actor, end)[0]
+    end = kind(critic, rules.actor, after_end(one._replace(absorbed=jnp.ones(1, bool))))[0]
+    # Without an end the state after it is not in the round.
+    shift = extreme(rules.sign, jnp.append(reward, jnp.where(jnp.any(left > 0), end, reward[0, 0])))
+    return reward - shift + annuity(rules.settings.discount, left) * (end - shift)
 
 
 def annuity(discount: jax.Array | float, steps: jax.Array) -> jax.Array:

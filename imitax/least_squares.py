@@ -6,9 +6,10 @@ With centred inputs b is the mean action, and W solves the normal equations. Con
 them (Hestenes and Stiefel 1952) need a pass over the data for a product and no factorisation: a
 batched QR inside `shard_map` hangs on several CPU devices. Coordinates are scaled to unit deviation
 first, and each restart computes the slope from the data anew, so that what rounding did to earlier
-directions is forgotten. Where scaled coordinates are nearly dependent (condition number above
-about 1000 in float32) the loss is still at its minimum, but weights may trade against each other. Where the data leave a direction free, it stays at zero: the solution of
-least norm in units of the inputs' deviations.
+directions is forgotten. Where the data leave a direction free, it stays at zero: the solution of
+least norm in units of the inputs' deviations. Where scaled coordinates are nearly dependent
+(condition number above about 1000 in float32) the loss is still at its minimum, but weights may
+trade against each other.
 """
 
 from typing import Any, NamedTuple

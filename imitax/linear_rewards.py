@@ -12,8 +12,6 @@ a running mean of the gaps, which is fictitious play and does not oscillate.
 
 phi is [x, x^2, 1] for the scaled observation x, one block per action; for continuous actions z it
 is [x, x^2, z, z^2, x z, 1]. Ho and Ermon take [o, (o/100)^2, 1] of the raw observation o.
-`sign` shifts the reward by its extreme over the round, so that it is nowhere negative or positive:
-with rewards of one sign, an end is either bad or good whatever was learned.
 """
 
 from typing import Any, NamedTuple
@@ -25,16 +23,16 @@ import optax
 from imitax.actor_critic import Actor
 from imitax.adversarial import RewardPlayer
 from imitax.config import config, setting
+from imitax.endings import SignSettings
 from imitax.pairs import Expert, Pairs, Seen, after_end, all_pairs, mean_of_first
 
 TINY = 1e-8
 
 
 @config
-class LinearSettings:
+class LinearSettings(SignSettings):
     """Settings of a linear reward."""
 
-    sign: str = setting("none", "of rewards, by a shift", choices=("none", "positive", "negative"))
     gap_rate: float = setting(1.0, "weight of the newest round's gap", above=0.0, high=1.0)
 
 
@@ -45,8 +43,6 @@ class LinearState(NamedTuple):
     """[F]"""
     gap: jax.Array
     """Running mean of the gaps, [F]."""
-    shift: jax.Array
-    """Subtracted from every reward."""
     moments: Any
     """Of Adam; used by `likelihood` only."""
 
@@ -77,7 +73,7 @@ def linear_player(settings: Any, kind: str) -> RewardPlayer:
         size = expert_features(actor, expert).shape[0]
         zeros = jnp.zeros(size)
         moments = optax.scale_by_adam().init(zeros) if kind == "likelihood" else None
-        return LinearState(zeros, zeros, jnp.float32(0.0), moments)
+        return LinearState(zeros, zeros, moments)
 
     def respond(key, actor: Actor, weights, state: LinearState, expert: Expert, seen: Seen):
         del key, weights
@@ -89,13 +85,10 @@ def linear_player(settings: Any, kind: str) -> RewardPlayer:
         rate = jnp.where(jnp.any(state.gap), settings.gap_rate, 1.0)
         gap = (1.0 - rate) * state.gap + rate * newest
         theta, moments = answer(kind, settings, state, gap)
-        values = own @ theta
-        after = jnp.where(absorbed > 0.0, end @ theta, values[0])
-        shift = _shift(settings.sign, jnp.append(values, after))
-        return LinearState(theta, gap, shift, moments)
+        return LinearState(theta, gap, moments)
 
     def reward(state: LinearState, actor: Actor, pairs: Pairs):
-        return features(actor, pairs) @ state.theta - state.shift
+        return features(actor, pairs) @ state.theta
 
     return RewardPlayer(start, respond, reward, reward)
 
@@ -124,11 +117,3 @@ def expert_features(actor: Actor, expert: Expert) -> jax.Array:
 def _end(pairs: Pairs) -> Pairs:
     one = jax.tree.map(lambda rows: rows[:1], pairs)
     return after_end(one._replace(absorbed=jnp.ones(1, bool)))
-
-
-def _shift(sign: str, values: jax.Array) -> jax.Array:
-    if sign == "positive":
-        return jnp.min(values)
-    if sign == "negative":
-        return jnp.max(values)
-    return jnp.float32(0.0)

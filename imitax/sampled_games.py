@@ -10,15 +10,17 @@
 `imitax.gail` and `imitax.maxent_irl` also have exact players for tables.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from imitax import actor_critic, adversarial, airl_reward, critics, fused_critic, ppo
+from imitax import actor_critic, adversarial, airl_reward, critics, endings, fused_critic, ppo
 from imitax.adversarial import GameSettings, RewardPlayer
 from imitax.config import SpecError, check_ranges, config, setting
 from imitax.critics import CriticSettings
+from imitax.endings import Choice, SignSettings
 from imitax.linear_rewards import LinearSettings, linear_player
 from imitax.network_settings import check_meaning
 from imitax.pairs import draw_pairs, expert_pairs
@@ -30,7 +32,9 @@ class NetworkGAILConfig(GameSettings, CriticSettings):
     """GAIL with networks."""
 
     reward: str = setting(
-        "softplus", "form of the reward", choices=("softplus", "log", "logit", "fairl")
+        "auto",
+        "form of the reward; auto: softplus where ends are bad or none, log where they are good",
+        choices=("auto", "softplus", "log", "logit", "fairl"),
     )
     discriminator: str = setting(
         "network", "constant: D = 1/2 everywhere, a control", choices=("network", "constant")
@@ -38,14 +42,14 @@ class NetworkGAILConfig(GameSettings, CriticSettings):
 
 
 @config
-class WAILConfig(GameSettings, CriticSettings):
+class WAILConfig(GameSettings, CriticSettings, SignSettings):
     """Wasserstein adversarial imitation."""
 
     penalty: float = setting(10.0, "weight of the gradient penalty, slope=penalised", low=0.0)
 
 
 @config
-class AIRLConfig(GameSettings, CriticSettings):
+class AIRLConfig(GameSettings, CriticSettings, SignSettings):
     """Adversarial inverse reinforcement learning."""
 
     inputs: str = setting(
@@ -76,21 +80,36 @@ class NetworkMaxEntConfig(GameSettings, CriticSettings, LinearSettings):
     replay: bool = setting(True, "whether half of the learner's pairs are of earlier rounds")
 
 
-def _checked(env: Any, settings: Any, name: str) -> None:
+def _checked(env: Any, settings: Any, name: str) -> tuple[Any, Choice]:
+    """Check the settings; them as they are played, and the reward's form or sign.
+
+    Raises:
+        SpecError: a setting out of range or without meaning here.
+    """
     check_ranges(settings, name)
     ppo.check(settings, name)
     check_meaning(settings, critics.CONDITIONS, name)
     is_image = actor_critic.actor(env, settings.hidden).policy.image
     if settings.absorbing and is_image:
         raise SpecError(f"{name}: absorbing=true has no meaning over images; leave it out")
+    known = {"absorbing": settings.absorbing, "is_image": is_image}
+    if isinstance(settings, SignSettings):
+        choice = endings.reward_sign(env, settings.sign, **known)
+    else:
+        choice = endings.reward_form(env, settings.reward, **known)
+    return dataclasses.replace(settings, absorbing=choice.absorbing), choice
+
+
+def _game(env: Any, settings: Any, rewards: RewardPlayer, choice: Choice, temperature=0.0):
+    return adversarial.game(env, settings, rewards, temperature, choice.sign, choice.text)
 
 
 def network_gail(env: Any, settings: NetworkGAILConfig) -> Algorithm:
     """GAIL with networks; see `imitax.gail`."""
-    _checked(env, settings, "gail")
+    settings, choice = _checked(env, settings, "gail")
     is_constant = settings.discriminator == "constant"
-    rewards = network_player(env, settings, "jensen-shannon", settings.reward, is_constant)
-    return adversarial.game(env, settings, rewards)
+    rewards = network_player(env, settings, "jensen-shannon", choice.form, is_constant)
+    return _game(env, settings, rewards, choice)
 
 
 def wail(env: Any, config: WAILConfig | None = None) -> Algorithm:
@@ -106,9 +125,8 @@ def wail(env: Any, config: WAILConfig | None = None) -> Algorithm:
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    config = config or WAILConfig()
-    _checked(env, config, "wail")
-    return adversarial.game(env, config, network_player(env, config, "wasserstein", "logit"))
+    settings, choice = _checked(env, config or WAILConfig(), "wail")
+    return _game(env, settings, network_player(env, settings, "wasserstein", "logit"), choice)
 
 
 def airl(env: Any, config: AIRLConfig | None = None) -> Algorithm:
@@ -124,16 +142,15 @@ def airl(env: Any, config: AIRLConfig | None = None) -> Algorithm:
     Raises:
         SpecError: a setting out of range or without meaning here, or sub-sampled demonstrations.
     """
-    config = config or AIRLConfig()
-    _checked(env, config, "airl")
+    settings, choice = _checked(env, config or AIRLConfig(), "airl")
     every = getattr(env.settings, "subsample", 1)
     if every > 1:
         raise SpecError(
             f"airl: subsample={every} takes away the successors that its shaping compares; "
             "use subsample=1"
         )
-    _check_shaped(config)
-    return adversarial.game(env, config, airl_reward.shaped_player(env, config))
+    _check_shaped(settings)
+    return _game(env, settings, airl_reward.shaped_player(env, settings), choice)
 
 
 def _check_shaped(config: AIRLConfig) -> None:
@@ -157,9 +174,8 @@ def fem(env: Any, config: FEMConfig | None = None) -> Algorithm:
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    config = config or FEMConfig()
-    _checked(env, config, "fem")
-    return adversarial.game(env, config, linear_player(config, "l2-ball"))
+    settings, choice = _checked(env, config or FEMConfig(), "fem")
+    return _game(env, settings, linear_player(settings, "l2-ball"), choice)
 
 
 def gtal(env: Any, config: GTALConfig | None = None) -> Algorithm:
@@ -175,19 +191,18 @@ def gtal(env: Any, config: GTALConfig | None = None) -> Algorithm:
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    config = config or GTALConfig()
-    _checked(env, config, "gtal")
-    return adversarial.game(env, config, linear_player(config, "simplex"))
+    settings, choice = _checked(env, config or GTALConfig(), "gtal")
+    return _game(env, settings, linear_player(settings, "simplex"), choice)
 
 
 def network_maxent(env: Any, settings: NetworkMaxEntConfig) -> Algorithm:
     """MaxEnt IRL from samples; see `imitax.maxent_irl`."""
-    _checked(env, settings, "maxent-irl")
+    settings, choice = _checked(env, settings, "maxent-irl")
     if settings.reward == "linear":
         rewards = linear_player(settings, "likelihood")
     else:
         rewards = network_player(env, settings, "likelihood", "logit")
-    return adversarial.game(env, settings, rewards, settings.temperature)
+    return _game(env, settings, rewards, choice, settings.temperature)
 
 
 def network_player(

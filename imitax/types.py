@@ -144,3 +144,6 @@ class Algorithm(NamedTuple):
     for learners that fit a policy."""
     stride: int = 1
     """Iterations that one call of `step` makes, static: those are what `train` reports."""
+    reward_form: str = ""
+    """The form of a learned reward that ends of episodes make matter, and what was known of them:
+    see `imitax.endings`. Empty where there is none."""

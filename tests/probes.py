@@ -60,7 +60,7 @@ class Probe(environment.Environment):
 
     def __init__(self, *, continuous=False, subsample=1):
         super().__init__()
-        self.continuous = continuous
+        self.continuous, self.ending = continuous, "none"
         self.settings = types.SimpleNamespace(subsample=subsample)
 
     @property

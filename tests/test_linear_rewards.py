@@ -1,4 +1,4 @@
-"""Linear rewards: features, answers to a gap and shifts of sign by float64 numpy."""
+"""Linear rewards: features and answers to a gap by float64 numpy."""
 
 import functools
 import types
@@ -21,7 +21,7 @@ ACTORS = pytest.mark.parametrize("own", [DISCRETE, CONTINUOUS], ids=["discrete",
 
 
 def settings(**changes):
-    base = {"sign": "none", "gap_rate": 1.0, "reward_rate": 0.05, "l2": 0.1}
+    base = {"gap_rate": 1.0, "reward_rate": 0.05, "l2": 0.1}
     return types.SimpleNamespace(**(base | changes))
 
 
@@ -80,7 +80,7 @@ GAP = np.array([0.3, -1.2, 0.0, 0.4])
 
 def state_of(theta=None, moments=None):
     theta = jnp.zeros(4) if theta is None else jnp.float32(theta)
-    return LinearState(theta, theta, jnp.float32(0.0), moments)
+    return LinearState(theta, theta, moments)
 
 
 def test_the_answer_in_the_ball_is_the_direction_of_the_gap():
@@ -135,10 +135,8 @@ def expert_of(own, seed, size, absorbed=0.0, rows=16):
     return Expert(x, jnp.asarray(action), None, jnp.int32(size), jnp.float32(absorbed))
 
 
-def seen_of(own, seed, absorbed=0.0, only_action=None):
+def seen_of(own, seed, absorbed=0.0):
     x, action = sample(own, seed)
-    if only_action is not None:
-        action = np.full_like(action, only_action)
     shape, none = (3, 4), jnp.zeros((3, 4))
     rows = [
         jnp.float32(x).reshape(*shape, 2),
@@ -180,30 +178,3 @@ def test_the_gap_is_of_mean_features(own):
     np.testing.assert_array_equal(
         player.reward(state, own, pairs), player.recovered(state, own, pairs)
     )
-
-
-@pytest.mark.parametrize("sign", ["none", "positive", "negative"])
-@pytest.mark.parametrize("absorbed", [0.0, 0.4])
-@pytest.mark.parametrize("kind", ["l2-ball", "simplex"])
-def test_the_sign_is_an_extreme_over_the_round(kind, absorbed, sign):
-    """Action 1 only is played here; without ends the state after them is not in the round."""
-    player = linear_rewards.linear_player(settings(sign=sign), kind)
-    expert = expert_of(DISCRETE, 3, 16, absorbed=0.5 * absorbed)
-    seen, x, action = seen_of(DISCRETE, 4, absorbed=absorbed, only_action=1)
-    state = player.respond(None, DISCRETE, None, player.start(None, DISCRETE, expert), expert, seen)
-    theta = np.asarray(state.theta)[order_of(DISCRETE)]
-    values = phi(DISCRETE, x, action) @ theta
-    if absorbed:
-        values = np.append(values, after_end(DISCRETE) @ theta)
-    wanted = values - {"none": 0.0, "positive": values.min(), "negative": values.max()}[sign]
-    own = seen.rollout
-    pairs = Pairs(own.inputs.reshape(-1, 2), own.action.ravel(), jnp.zeros(12))
-    found = np.asarray(player.reward(state, DISCRETE, pairs))
-    np.testing.assert_allclose(found, wanted[:12], rtol=1e-4, atol=1e-5)
-    if absorbed:
-        end = Pairs(jnp.zeros((1, 2)), jnp.zeros(1, jnp.int32), jnp.ones(1))
-        found = np.append(found, player.reward(state, DISCRETE, end))
-    if sign == "positive":
-        np.testing.assert_allclose(found.min(), 0.0, atol=1e-5)
-    if sign == "negative":
-        np.testing.assert_allclose(found.max(), 0.0, atol=1e-5)

@@ -151,6 +151,23 @@ def test_a_constant_discriminator_has_one_reward_and_with_absorbing_ends_do_not_
     same_trees(game.state.critic, game.first.critic)
 
 
+@pytest.mark.parametrize("ends", [False, True], ids=["no-end", "ends"])
+@pytest.mark.parametrize("absorbing", [False, True], ids=["", "absorbing"])
+@pytest.mark.parametrize("sign", ["none", "positive", "negative"])
+def test_a_sign_is_an_extreme_over_the_round(monkeypatch, sign, absorbing, ends):
+    """With the bonus; the state after an end counts where there is one, at -3 a step."""
+    settings = GameSettings(**TINY, absorbing=absorbing, discount=0.8)
+    algorithm = adversarial.game(ENV, settings, known_rewards(), 0.5, sign)
+    problem = clone_problem(horizon=7, params=probe_params("one", 3 if ends else 0))
+    (update,) = Game(monkeypatch, algorithm, problem).play()
+    earned = earned_by_hand(update.rollout) - 0.5 * np.asarray(update.rollout.log_prob)
+    every = np.append(earned, -3.0) if absorbing and ends else earned
+    shift = {"none": 0.0, "positive": every.min(), "negative": every.max()}[sign]
+    after = np.asarray(update.rollout.terminated) * annuity(0.8, 4) * (-3.0 - shift) * absorbing
+    np.testing.assert_allclose(update.reward, earned - shift + after, rtol=1e-4, atol=1e-5)
+    assert np.asarray(update.rollout.terminated).any() == ends
+
+
 # --- rounds ------------------------------------------------------------------------------------
 
 

@@ -8,21 +8,12 @@ from typing import Any, cast
 
 from imitax import catalogue
 from imitax.config import SpecError
+from imitax.envs import endings
 from imitax.envs.tabular import TabularFamily
 from imitax.spec import build, show, split
 
-ENDS_EARLY = frozenset(
-    {
-        *("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"),
-        *("FourRooms-misc", "MetaMaze-misc", "FrozenLake-misc", "Pong-misc"),
-        *("Asterix-MinAtar", "Breakout-MinAtar", "Seaquest-MinAtar", "SpaceInvaders-MinAtar"),
-    }
-)
-"""gymnax environments in which a better policy's episodes are longer, or shorter, than others'.
-
-From the `is_terminated` of gymnax 1.0.1. The others never end by themselves, or always at the same
-step (Catch-bsuite).
-"""
+ENDS_EARLY = frozenset(name for name, kind in endings.GYMNAX.items() if kind != "none")
+"""gymnax environments in which a better policy's episodes are longer, or shorter, than others'."""
 
 DEMONSTRATIONS = ("subsample", "demos")
 """Settings of an environment that change what is shown and nothing that is done or earned."""

@@ -65,6 +65,7 @@ def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
         "training_loss": fitted.training_loss,
         "held_out_loss": fitted.held_out_loss,
         "fit_converged": np.where(known, fitted.fit_converged == 1, np.full(shape, None)),
+        "reward_form": np.full(shape, "", object),
     }
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 

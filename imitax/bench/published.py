@@ -145,14 +145,15 @@ def task_name(environment: str) -> str | None:
 def has_other_sign(environment: str, algorithm: str) -> bool:
     """Whether the reward has another form, or was shifted to another sign, than the authors'.
 
-    A linear reward that is not shifted at all is not the other sign.
+    A linear reward that is not shifted at all is not the other sign, nor is what `auto` makes of
+    these tasks' ends.
     """
     form, chosen = REWARD.get(split(environment)[0]), settings(algorithm)
     if form is None:
         return False
-    if split(algorithm)[0] == "gail" and chosen.get("reward", form) != form:
+    if split(algorithm)[0] == "gail" and chosen.get("reward", form) not in ("auto", form):
         return True
-    return chosen.get("sign", "none") not in ("none", SIGN[form])
+    return chosen.get("sign", "none") not in ("auto", "none", SIGN[form])
 
 
 def compare(rows: pd.DataFrame) -> list[Comparison]:

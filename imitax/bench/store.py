@@ -59,6 +59,7 @@ SCHEMA = pa.schema(
         pa.field("expert_labels", pa.int64(), nullable=False),
         pa.field("environment_steps", pa.int64(), nullable=False),
         pa.field("knows_dynamics", pa.bool_(), nullable=False),
+        pa.field("reward_form", pa.string(), nullable=False),
         pa.field("iterations", pa.int64(), nullable=False),
         pa.field("converged", pa.bool_()),
         pa.field("moment_gap", pa.float64()),

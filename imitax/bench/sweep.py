@@ -31,6 +31,7 @@ from imitax.bench.plan import (
     resolve,
 )
 from imitax.bench.program import Output, Program, Row, seed_mesh
+from imitax.types import Algorithm
 
 __all__ = ["Block", "Plan", "Result", "Stats", "Sweep", "collect", "concatenate", "resolve", "run"]
 
@@ -151,7 +152,7 @@ def fetch(group: Group, task: Task, chunk: Chunk, output: Output) -> Result:
     """Wait for a chunk that was dispatched, and make columns of it."""
     row, found, points = jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.num_seeds], output)
     curve = None if points is None else curves.to_columns(points, chunk)
-    columns = _columns(row, chunk, task.algorithm.build(group.env).knows_dynamics)
+    columns = _columns(row, chunk, task.algorithm.build(group.env))
     cell = largest_cell(task)
     first = (*cell, task.cells[cell].start)
     is_first = (chunk.horizon, chunk.num_demos, chunk.first_seed) == first
@@ -165,7 +166,7 @@ def fetch(group: Group, task: Task, chunk: Chunk, output: Output) -> Result:
     return Result(chunk, columns, (true, recovered - recovered.min()), curve)
 
 
-def _columns(row: Row, chunk: Chunk, knows_dynamics: bool) -> dict[str, np.ndarray]:
+def _columns(row: Row, chunk: Chunk, algorithm: Algorithm) -> dict[str, np.ndarray]:
     count = chunk.num_seeds
     wide = {"i": np.int64, "f": np.float64, "b": bool}
     values = {name: leaf.astype(wide[leaf.dtype.kind]) for name, leaf in row._asdict().items()}
@@ -186,7 +187,8 @@ def _columns(row: Row, chunk: Chunk, knows_dynamics: bool) -> dict[str, np.ndarr
         | values
         | {
             "status": status,
-            "knows_dynamics": np.full(count, knows_dynamics),
+            "knows_dynamics": np.full(count, algorithm.knows_dynamics),
+            "reward_form": np.full(count, algorithm.reward_form, object),
             "converged": np.where(iterates, converged, None),
             "fit_converged": np.where(fitted >= 0, fitted == 1, None),
         }

@@ -163,7 +163,10 @@ def baseline(algorithm: str, algorithms: Sequence[str]) -> str | None:
 
 
 def given_table(rows: pd.DataFrame) -> str:
-    """What each method was given: dynamics, expert labels, updates, steps in the environment."""
+    """What each method was given: dynamics, expert labels, updates, steps in the environment; and
+    the form of its reward, with what was known of the environment's ends, where a row has one.
+    """
+    has_forms = "reward_form" in rows and bool(rows["reward_form"].fillna("").any())
     lines = []
     for (environment, algorithm), group in groups(rows, PAIR):
         known = "yes" if np.any(group["knows_dynamics"].to_numpy(bool)) else "no"
@@ -171,9 +174,11 @@ def given_table(rows: pd.DataFrame) -> str:
             _span(group[key].to_numpy()) for key in ("expert_labels", "environment_steps")
         )
         pair = (_code(environment), _code(algorithm))
-        lines.append((*pair, known, labels, *_updates(group), steps))
+        form = [", ".join(map(str, group["reward_form"].dropna().unique()))] if has_forms else []
+        lines.append((*pair, known, labels, *_updates(group), steps, *form))
     header = ("environment", "algorithm", "knows dynamics", "expert labels", "gradient updates")
-    return markdown((*header, "fits converged", "environment steps"), lines)
+    header = (*header, "fits converged", "environment steps")
+    return markdown((*header, "reward form") if has_forms else header, lines)
 
 
 def _updates(rows: pd.DataFrame) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from gymnax.environments import environment, spaces
 from imitax import controls, spec
 from imitax.config import SpecError, check_ranges, config, setting
 from imitax.demonstrations import check_subsample, subsampling
-from imitax.envs import absorbing
+from imitax.envs import absorbing, endings
 from imitax.envs.lane import weighed
 from imitax.envs.shifts import SHIFTS, with_length
 from imitax.experts import shipped
@@ -146,6 +146,11 @@ class GymnaxFamily(environment.Environment):
         if settings == self.settings:
             return self
         return GymnaxFamily(self.family, settings, self._expert)
+
+    @property
+    def ending(self) -> str:
+        """What an early end says; see `imitax.envs.endings`."""
+        return "none" if self.settings.fixed else endings.GYMNAX.get(self.family, "unknown")
 
     @property
     def has_expert(self) -> bool:

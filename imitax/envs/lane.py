@@ -51,6 +51,8 @@ class ControlFamily(environment.Environment):
     """Length of the observation."""
     num_controls = 1
     """Length of the action."""
+    ending = "none"
+    """What an early end says; see `imitax.envs.endings`."""
     shuffles = False
     """Whether demonstrated actions are shuffled; see `imitax.demonstrations.shuffled`."""
 
@@ -173,6 +175,11 @@ class Lane(ControlFamily):
 
     def __init__(self, settings: LaneSettings | None = None):
         super().__init__(settings or LaneSettings())
+
+    @property
+    def ending(self) -> str:
+        """Leaving an absorbing lane is bad."""
+        return "bad" if self.settings.absorbing else "none"
 
     @property
     def action_limit(self) -> float:

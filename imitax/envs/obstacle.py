@@ -99,6 +99,7 @@ class Obstacle(ControlFamily):
     """
 
     family = "obstacle"
+    ending = "bad"
     num_coordinates = 2
     num_controls = 1
 

@@ -47,6 +47,8 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
 
     family = "tabular"
     """Name in specs; part of every key path."""
+    ending = "none"
+    """What an early end says; see `imitax.envs.endings`."""
 
     def __init__(self, settings: Any, num_states: int, num_actions: int):
         super().__init__()
