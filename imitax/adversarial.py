@@ -124,6 +124,7 @@ def game(
     actor = actor_critic.actor(env, settings.hidden, settings.act)
     rules = Rules(env, actor, settings, rewards, sign)
     per_update = settings.num_envs * settings.rollout
+    per_round = settings.policy_updates * settings.epochs * (per_update // settings.batch_size)
     is_scaled = int(_scales(rules))
 
     def init(key, problem: Problem):
@@ -142,6 +143,7 @@ def game(
         metrics = blank_metrics()._replace(
             expert_labels=jnp.sum(problem.demonstrations.require_episodes()[2]),
             environment_steps=updates * per_update,
+            gradient_updates=settings.warm_start + state.round * per_round,
         )
         return state, metrics
 

@@ -192,7 +192,9 @@ def _network(env: Any, config: NetworkBCConfig) -> Algorithm:
         return training.conclude(network, config, state.fit, state.data, metrics)
 
     demand = Demand("episodes", labels=config.labels)
-    return Algorithm(init, step, policy, num_steps, demand, False, conclude=conclude)
+    stride = 1 if is_counted or is_exact else training.leg_length(config)
+    functions = (init, step, policy, num_steps)
+    return Algorithm(*functions, demand, False, conclude=conclude, stride=stride)
 
 
 def _solve(key, network, config, fit, data):

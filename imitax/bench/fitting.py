@@ -12,7 +12,7 @@ from imitax import catalogue, keys
 from imitax.algorithm import train
 from imitax.config import SpecError
 from imitax.data import Recorded
-from imitax.demonstrations import subsampled
+from imitax.demonstrations import limited, subsampled
 from imitax.policies import Policy
 from imitax.pose import Instance
 from imitax.regret import evaluate
@@ -128,7 +128,8 @@ def _episodes(env: Any, recorded: Recorded) -> _Episodes:
 def _program(env: Any, chosen: catalogue.Chosen, capacity: Capacity):
     def one(seed, num_demos, horizon, config, episodes):
         algorithm = chosen.build(env, config)
-        instance = _instance(env, seed, num_demos, horizon, capacity, episodes)
+        most = algorithm.demand.labels
+        instance = _instance(env, seed, num_demos, horizon, capacity, episodes, most)
         trained = train(instance.learner_key, algorithm, instance.problem)
         policy = algorithm.policy(instance.problem, trained.state)
         has_expert = _has_expert(env)
@@ -151,7 +152,9 @@ def _program(env: Any, chosen: catalogue.Chosen, capacity: Capacity):
     return jax.vmap(one, in_axes=(0, None, None, None, None))
 
 
-def _instance(env, seed, num_demos, horizon, capacity, episodes: _Episodes) -> Instance:
+def _instance(
+    env, seed, num_demos, horizon, capacity, episodes: _Episodes, labels: int = 0
+) -> Instance:
     """As `imitax.pose.pose`, with the seed's own recorded episodes for demonstrations."""
     own = keys.seed_keys(env.family, seed)
     params = env.sample_params(own.instance, horizon, num_demos, capacity.horizon)
@@ -170,7 +173,7 @@ def _instance(env, seed, num_demos, horizon, capacity, episodes: _Episodes) -> I
         params=env.without_reward(params),
         horizon=horizon,
         num_demos=num_demos,
-        demonstrations=subsampled(own.demonstrations, demonstrations, every),
+        demonstrations=limited(subsampled(own.demonstrations, demonstrations, every), labels),
         expert=expert,
         source_params=env.without_reward(params),
         capacity=capacity,
