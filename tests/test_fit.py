@@ -173,7 +173,7 @@ def test_environment_without_an_expert(tmp_path, capsys, monkeypatch):
     assert "no expert of ours for MountainCar-v0" in text
     assert "no rewards" in text
     numbers = cells(text, "learner, 1 demonstration")
-    assert (numbers[:3], numbers[-2:]) == ([-5.0, -5.0, 100.0], [0.0, 1.0])  # no interval
+    assert (numbers[:2], numbers[-2:]) == ([-5.0, -5.0], [0.0, 1.0])  # no interval
     assert "our expert - - -" in " ".join(text.split())
 
 
