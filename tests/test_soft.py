@@ -227,7 +227,7 @@ def test_soft_experts_of_the_grid(dtype, temperature, H, right):
     found = measure(params.mdp, params.expert_policy, jnp.int32(H))
     assert found == pytest.approx(float(gained), rel=SINGLE if dtype is np.float32 else 1e-12)
     # float32 of the slip's sixteenth: relative 1e-7, over a temperature of a thousandth
-    error = np.abs(params.expert_policy - np.exp(log_policy)).max()
+    error = np.abs(np.asarray(params.expert_policy) - np.exp(log_policy)).max()
     assert error < (2e-7 * max(1.0, 0.1 / temperature) if dtype is np.float32 else 1e-12)
 
 
@@ -245,7 +245,7 @@ def test_maxent_irl_of_a_thousand_steps():
         recovered = algorithm.reward(instance.problem, trained.state)
         return imitax.evaluate(env, instance, policy), recovered, trained.state.converged
 
-    outcome, recovered, converged = run(jnp.int32(H))
+    outcome, recovered, converged = jax.tree.map(np.asarray, run(jnp.int32(H)))
     assert converged
     P, reward = oracle.grid(5, 0.1, 24)
     best = oracle.optimum(P, np.eye(25)[0], reward, H, 1.0)
@@ -325,7 +325,7 @@ def exact_moments(env, H, config, num_demos=10):
         policy = algorithm.policy(problem, trained.state).params
         return trained.state, algorithm.reward(problem, trained.state), policy, shown
 
-    return run(jnp.int32(H))
+    return jax.tree.map(np.asarray, run(jnp.int32(H)))
 
 
 def test_unpenalised_maxent_irl_on_the_grid(x64):
