@@ -296,7 +296,7 @@ FAMILIES = [
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_table_is_float64_from_the_first_number(x64, family):
     env = imitax.environment(family)
-    draw = jax.jit(lambda key: env.sample_params(key, jnp.int32(5), jnp.int32(31), 5))
+    draw = jax.jit(lambda key: env.sample_params(key, jnp.int32(5), jnp.int32(30), 5))
     params = draw(jax.random.key(3))
     floats = [x for x in jax.tree.leaves((params.mdp, params.expert_policy)) if x.dtype.kind == "f"]
     assert {x.dtype for x in floats} == {np.dtype(np.float64)}
@@ -306,7 +306,7 @@ def test_every_table_is_float64_from_the_first_number(x64, family):
         assert np.abs(thirds * 8 - np.round(thirds * 8)).max() < 1e-15 or np.any(
             thirds != thirds.astype(np.float32)
         )
-    drawn = env.instance(jax.random.key(3), jnp.int32(5), jnp.int32(31), 5)
+    drawn = env.instance(jax.random.key(3), jnp.int32(5), jnp.int32(30), 5)
     assert all(x.dtype in (np.float64, np.int32) for x in jax.tree.leaves(drawn))
 
 
