@@ -10,8 +10,8 @@ feature counts over the horizon H, V_0 is the soft value and N the number of dem
 concave. The game's value and its moments grow with H, hence the division; the penalty acts as a
 Gaussian prior whose weight against N demonstrations is 1/N. Without it the maximum is at infinity
 wherever the expert is deterministic (its moments lie on the boundary of what policies can reach)
-or where moments of few demonstrations are out of reach altogether, and with l2 > 0 the moments are
-matched up to (l2 / N) |theta|.
+or where the moments of few demonstrations are out of reach altogether, and with l2 > 0 the moments
+are matched up to (l2 / N) |theta|.
 
 We climb by L-BFGS (`imitax.lbfgs`) and backtrack one trial per algorithm step, so that seeds under
 vmap never wait in an inner line search. A trial is taken if its value is lower by more than
