@@ -26,10 +26,10 @@ the primal-dual method of Chambolle and Pock 2011, the reward player answering t
 num_steps steps, so that a run that goes to its end averages the second half, and one that stops
 before has a window of a constant part of it. Every few steps the gap (`imitax.gail_game.gaps`) of
 the averages and of the last players is computed; the pair of the smallest gap so far is the result,
-and the run has converged once that is below `tolerance` (`imitax.gail_steps.target_gap`). Sampled rollouts must not look at the
-dynamics: they take all their steps and return the average of the second half; their gap is
-computed once, for the report. A positive `entropy` breaks ties among optimal policies towards the
-most random one; `equilibrium_gap` is always that of the game without it.
+and the run has converged once that is small enough (`imitax.gail_steps.target_gap`). Sampled
+rollouts must not look at the dynamics: they take all their steps and return the average of the
+second half; their gap is computed once, for the report. A positive `entropy` breaks ties among
+optimal policies towards the most random one; `equilibrium_gap` is always that of the game without.
 """
 
 from typing import Any, NamedTuple
