@@ -20,17 +20,20 @@ SIZES = {SMALL: Capacity(8, 16), "initial=uniform": Capacity(128, 1000)}
 
 
 @functools.cache
-def posed(place, settings, horizon, num_demos, num_seeds):
-    """The problems, instances and environment of seeds; demonstrations in full buffers."""
+def drawing(place, settings):
+    """The environment, and its program from seeds to instances, in full buffers."""
     env = imitax.environment(f"{place}:{settings}")
     demand = imitax.algorithm("gail", env).build(env).demand
 
-    @jax.jit
-    def draw(seeds, horizon, num_demos):
-        return jax.vmap(
-            lambda seed: imitax.pose(env, seed, horizon, num_demos, SIZES[settings], demand)
-        )(seeds)
+    def draw(seed, horizon, num_demos):
+        return imitax.pose(env, seed, horizon, num_demos, SIZES[settings], demand)
 
+    return env, jax.jit(jax.vmap(draw, (0, None, None)))
+
+
+def posed(place, settings, horizon, num_demos, num_seeds):
+    """The environment, and the instances of seeds."""
+    env, draw = drawing(place, settings)
     return env, draw(jnp.arange(num_seeds), jnp.int32(horizon), jnp.int32(num_demos))
 
 
