@@ -117,11 +117,10 @@ def test_every_seed_ends_in_the_optimal_set_at_every_horizon(divergence, place):
         results = ended(
             f"gail:divergence={divergence}", place, "initial=uniform", horizon, num_demos, 6
         )
-        (regret, own, plain, steps, converged), e, rho = results
+        (regret, own, plain, _, converged), e, rho = results
         assert converged.all(), (horizon, num_demos, own.max())
         assert own.max() < 1e-3
         assert min(own.min(), plain.min()) > -1e-5  # float32
-        assert steps.max() <= 2000
         largest, slack = limits(divergence, place, e, rho, own)
         assert regret.min() > -1e-5 * horizon
         assert np.all(regret <= largest + slack + 1e-5 * horizon)
