@@ -26,10 +26,10 @@ the primal-dual method of Chambolle and Pock 2011, the reward player answering t
 num_steps steps, so that a run that goes to its end averages the second half, and one that stops
 before has a window of a constant part of it. Every few steps the gap (`imitax.gail_game.gaps`) of
 the averages and of the last players is computed; the pair of the smallest gap so far is the result,
-and the run has converged once that is below `tolerance`. Sampled rollouts must not look at the
-dynamics: they take all their steps and return the average of the second half; their gap is
-computed once, for the report. A positive `entropy` breaks ties among optimal policies towards the
-most random one; `equilibrium_gap` is always that of the game without it.
+and the run has converged once that is small enough (`imitax.gail_steps.target_gap`). Sampled
+rollouts must not look at the dynamics: they take all their steps and return the average of the
+second half; their gap is computed once, for the report. A positive `entropy` breaks ties among
+optimal policies towards the most random one; `equilibrium_gap` is always that of the game without.
 """
 
 from typing import Any, NamedTuple
@@ -55,7 +55,7 @@ from imitax.gail_game import (
     reward_form,
     seen,
 )
-from imitax.gail_steps import StepSizes, is_exact, num_iterations, step_sizes
+from imitax.gail_steps import StepSizes, is_exact, num_iterations, step_sizes, target_gap
 from imitax.mdp import put
 from imitax.policies import Policy, tabular
 from imitax.sampled_games import NetworkGAILConfig, network_gail
@@ -198,7 +198,7 @@ def _advance(key, config: GAILConfig, problem: Problem, state: GAILState):
         better = found.own < state.best.own
         best = (jnp.where(better, policy, state.best_policy), _choose(better, found, state.best))
         state = state._replace(best_policy=best[0], best=best[1])
-    state = state._replace(converged=state.best.own < config.tolerance)
+    state = state._replace(converged=state.best.own < target_gap(config))
     return state, _metrics(problem, state.best.plain, jnp.int32(0))
 
 

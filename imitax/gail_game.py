@@ -87,9 +87,13 @@ def expert_share(logit: jax.Array) -> jax.Array:
 
 
 def optimal_logit(expert: jax.Array, learner: jax.Array, bound: jax.Array | float) -> jax.Array:
-    """The discriminator's optimum log e - log d, within +-`bound`; 0 where both are zero."""
+    """The discriminator's optimum log e - log d, within +-`bound`.
+
+    Minus the bound wherever the expert never goes, its limit from d > 0: where both are zero any
+    other number would invite the policy to pairs that no one showed, and the gap would count it.
+    """
     ratio = jnp.log(jnp.maximum(expert, TINY)) - jnp.log(jnp.maximum(learner, TINY))
-    return jnp.clip(ratio, -bound, bound)
+    return jnp.where(expert > 0, jnp.clip(ratio, -bound, bound), -bound)
 
 
 def flow_policy(flow: jax.Array, otherwise: jax.Array) -> jax.Array:

@@ -31,6 +31,16 @@ def is_exact(config: GAILConfig) -> bool:
     return config.rollouts == "exact"
 
 
+def target_gap(config: GAILConfig) -> jax.Array:
+    """The gap per step below which players have converged.
+
+    The tolerance, but at most a hundredth of a positive entropy: that gap is at least the entropy
+    times the divergence of the policy from the best, and the ties are decided at this scale.
+    """
+    finest = jnp.where(config.entropy > 0, 0.01 * config.entropy, jnp.inf)
+    return jnp.minimum(config.tolerance, finest)
+
+
 class StepSizes(NamedTuple):
     """Of one iteration."""
 
