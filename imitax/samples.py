@@ -89,19 +89,22 @@ def hold_out(key: jax.Array, data: Dataset, percent: int) -> Dataset:
     """Set rows aside for validation, each on its own with the same probability.
 
     Row i is held out where a uniform number of `fold_in(key, i)` is below percent / 100, whatever
-    the buffer's length and however many rows will be filled. Row 0 never is and row 1 always, so
-    that two samples are enough for both sides.
+    the buffer's length and however many rows will be filled. Row 0 never is; where chance leaves
+    nothing to look at, `split` holds out row 1, so that two samples are enough for both sides.
     """
     number = jnp.arange(data.obs.shape[0])
     uniform = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i)))(number)
-    held_out = (uniform < percent / 100) & (number != 0) | (number == 1)
+    held_out = (uniform < percent / 100) & (number != 0)
     return data._replace(held_out=held_out)
 
 
 def split(data: Dataset) -> tuple[Rows, Rows]:
     """The rows to train on and those held out; each in their order, all of them filled."""
     filled = jnp.arange(data.obs.shape[0]) < data.size
-    held_out = jnp.zeros_like(filled) if data.held_out is None else data.held_out
+    if data.held_out is None:
+        return _compact(filled), _compact(jnp.zeros_like(filled))
+    held_out = data.held_out & filled
+    held_out |= filled & (jnp.arange(data.obs.shape[0]) == 1) & ~jnp.any(held_out)
     return _compact(filled & ~held_out), _compact(filled & held_out)
 
 
