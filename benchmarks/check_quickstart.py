@@ -15,8 +15,10 @@ TABULAR = {"reset-cliff", "recoverable-cliff", "standard-imitation", "gridworld"
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 COLUMNS = [*KEYS, "regret", "learner_return", "expert_return", "status", "expert_labels"]
 COLUMNS += ["environment_steps", "knows_dynamics", "moment_gap", "equilibrium_gap"]
+COLUMNS += ["gradient_updates", "training_loss", "held_out_loss", "fit_converged", "reward_form"]
 SUMMARY = ["environment", "algorithm", "axis", "fixed_value", "exponent", "low", "high"]
 SUMMARY += ["predicted", "verdict", "statistic", "rms_regret", "rms_low", "rms_high"]
+SUMMARY += ["unconverged"]
 
 
 def family(spec: str) -> str:
