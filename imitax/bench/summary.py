@@ -50,9 +50,9 @@ COLUMNS = (
     "unconverged",
 )
 """`statistic` is what exponent, interval, prediction and verdict are about: `mean` regret, or its
-`rms` (root mean square) where the expert is soft. The three after it are the root mean square at the
-largest value of the axis, with its interval, whatever the statistic; `unconverged` counts fits of
-all points that were not done."""
+`rms` (root mean square) where the expert is soft. The three after it are the root mean square at
+the largest value of the axis, with its interval, whatever the statistic; `unconverged` counts fits
+of all points that were not done."""
 
 SATURATION = 0.1
 """Largest regret per step inside the window of a power law (theory 1.2)."""
