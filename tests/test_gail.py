@@ -240,7 +240,7 @@ def objective_gaps(task, config, flow, critic):
         gap = (np.abs(e - flow).sum() - ((e * critic).sum() - best(critic))) / H
         return gap, gap
     limit = 1 / (1 + np.exp(-config.bound))
-    top = np.clip(e / (e + flow), 1 - limit, limit)
+    top = np.clip(e / np.maximum(e + flow, 1e-300), 1 - limit, limit)  # 0 where nobody goes
     value = (e * np.log(top) + flow * np.log(1 - top)).sum()
     gap = (value - ((e * np.log(critic)).sum() - best(-np.log(1 - critic)))) / H
     return gap, (best(-np.log(1 - top)) - (flow * -np.log(1 - top)).sum()) / H
