@@ -13,8 +13,8 @@ import imitax
 from imitax.bench.program import compiler_options
 from imitax.types import Capacity
 
-SETTINGS = "gail:divergence=tv,discriminator_rate=2.0,num_steps=1000"
-PLACES, NUM_SEEDS, TIE_BREAK = ("reset-cliff", "standard-imitation"), 96, 0.003
+SETTINGS = "gail:divergence=tv,discriminator_rate=2.0,num_steps=8000,tolerance=1e-05"
+PLACES, NUM_SEEDS, TIE_BREAK = ("reset-cliff", "standard-imitation"), 32, 0.003
 BIAS = 0.02
 """Relative, of the gap that is left and the tie-break's weight."""
 
