@@ -176,7 +176,7 @@ def test_a_constant_discriminator_that_succeeds_is_warned_of(summary):
 
 def test_settings_of_an_algorithm_hold_its_defaults():
     found = settings("bc:hidden=8")
-    assert (found["hidden"], found["num_steps"]) == ("8", "1000")
+    assert (found["hidden"], found["num_steps"]) == ("8", "0")
     assert settings("unheard-of:a=b") == {"a": "b"}
     assert is_tabular("random-mdp:num_states=5")
     assert not is_tabular("CartPole-v1:fixed=true")
