@@ -251,3 +251,11 @@ def test_expectation_notes():
     assert expectation_note("standard-imitation", "gail") is None
     assert expectation_note("recoverable-cliff", "dagger") is None
     assert expectation_note("gridworld", "bc") is None
+
+
+def test_a_limit_of_labels_has_neither_closed_form_nor_prediction():
+    """Horizon and number of demonstrations then say no longer how much was seen."""
+    assert closed_form("reset-cliff", "bc", 8, 30) is not None
+    assert closed_form("reset-cliff", "bc:labels=50", 8, 30) is None
+    assert predicted_exponent("reset-cliff", "bc", "horizon") is not None
+    assert predicted_exponent("reset-cliff", "bc:labels=50", "horizon") is None

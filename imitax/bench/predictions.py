@@ -87,6 +87,8 @@ def predicted_exponent(
         name, raw = split(algorithm)
     except SpecError:
         return None
+    if "labels" in raw:  # neither axis is then what it is in the theory
+        return None
     if name == "bc" and axis == "num_demos" and has_soft_expert(environment):
         return _soft_cloning(environment, raw, points)
     if environment == "three-state" and name == "noisy-expert" and axis == "horizon":
