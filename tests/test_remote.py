@@ -84,7 +84,7 @@ def test_a_broken_pool_is_told(expected):
 
 def test_a_worker_that_is_set_up_otherwise_is_refused():
     chunk = all_chunks(resolve(SWEEP))[0]
-    with pytest.raises(SpecError, match=r"a worker has jax .* set both up alike"):
+    with pytest.raises(SpecError, match=r"a worker has imitax .* jax .* set both up alike"):
         remote.work(remote.Order(SWEEP, chunk, "0.0.1", False))
 
 
