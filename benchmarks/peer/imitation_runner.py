@@ -55,7 +55,7 @@ class Expert(BasePolicy):
         return (observation @ np.array(workload.EXPERT_GAIN) > 0).astype(np.int64), state
 
     def _predict(self, observation, deterministic=False):
-        raise NotImplementedError
+        raise NotImplementedError  # abstract in the base class; `predict` above never comes here
 
 
 def demonstrate() -> list[types.Trajectory]:
