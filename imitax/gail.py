@@ -55,7 +55,16 @@ from imitax.gail_game import (
     reward_form,
     seen,
 )
-from imitax.gail_steps import StepSizes, is_exact, num_iterations, step_sizes, target_gap
+from imitax.gail_steps import (
+    Players,
+    StepSizes,
+    is_exact,
+    num_iterations,
+    search,
+    searches,
+    step_sizes,
+    target_gap,
+)
 from imitax.mdp import put
 from imitax.policies import Policy, tabular
 from imitax.sampled_games import NetworkGAILConfig, network_gail
@@ -82,6 +91,8 @@ class GAILState(NamedTuple):
     """[T, S, A], of the smallest gap; not used where rollouts are sampled."""
     best: Gaps
     """Its gaps."""
+    boldness: jax.Array
+    """Of the policy's next step, where it is searched for: `imitax.gail_steps.search`; scalar."""
     iteration: jax.Array
     converged: jax.Array
 
@@ -153,8 +164,8 @@ def _tabular(env: Any, config: GAILConfig) -> Algorithm:
         if not is_exact(config):
             flow = zeros
         best = Gaps(nothing, nothing)
-        start = (jnp.int32(0), policy, best, jnp.int32(0), jnp.bool_(False))
-        return GAILState(log_policy, zeros, flow, zeros, zeros, *start)
+        begin = (jnp.int32(0), policy, best, jnp.ones((), dtype), jnp.int32(0), jnp.bool_(False))
+        return GAILState(log_policy, zeros, flow, zeros, zeros, *begin)
 
     def step(key, problem: Problem, state: GAILState):
         return advance(key, config, problem, state)
@@ -184,9 +195,8 @@ def _advance(key, config: GAILConfig, problem: Problem, state: GAILState):
     The number of steps is static: whether to look may not be data, for under vmap both branches
     would be computed at every step.
     """
-    sizes = _sizes(config, problem, state)
     state = jax.lax.fori_loop(
-        0, _stride(config), lambda _, state: _play(key, config, problem, sizes, state), state
+        0, _stride(config), lambda _, state: _play(key, config, problem, state), state
     )
     last = jnp.exp(state.log_policy)
     pairs = (
@@ -204,7 +214,7 @@ def _advance(key, config: GAILConfig, problem: Problem, state: GAILState):
 
 def _advance_sampled(key, config: GAILConfig, problem: Problem, state: GAILState):
     """One policy step from samples; the gap after the last one, for the report alone."""
-    state = _play(key, config, problem, _sizes(config, problem, state), state)
+    state = _play(key, config, problem, state)
 
     def report():
         policy = flow_policy(state.flow_sum, jnp.exp(state.log_policy))
@@ -228,10 +238,6 @@ def _choose(condition: jax.Array, left: Gaps, right: Gaps) -> Gaps:
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), left, right)
 
 
-def _sizes(config: GAILConfig, problem: Problem, state: GAILState) -> StepSizes:
-    return step_sizes(config, problem.horizon, len(state.flow), state.flow.dtype)
-
-
 def _mean_critic(state: GAILState) -> jax.Array:
     return state.critic_sum / jnp.maximum(state.averaged, 1)
 
@@ -253,16 +259,24 @@ def _begins_window(config: GAILConfig, iteration: jax.Array) -> jax.Array:
     return jnp.any(iteration == jnp.array(starts, jnp.int32))
 
 
-def _play(
-    key, config: GAILConfig, problem: Problem, sizes: StepSizes, state: GAILState
-) -> GAILState:
-    """A policy step, then discriminator steps, then the sums."""
+def _play(key, config: GAILConfig, problem: Problem, state: GAILState) -> GAILState:
+    """A policy step, then discriminator steps, then the sums; a step refused counts as one."""
+    sizes = step_sizes(config, problem.horizon, len(state.flow), state.flow.dtype, state.boldness)
+    boldness = state.boldness
     if is_exact(config):
         log_policy = _improve(config, problem, sizes, state)
         flow, critic = _respond(config, problem, sizes, state, log_policy)
     else:
         log_policy, flow = _improve_sampled(key, config, problem, sizes, state)
         critic = _respond_at_once(config, problem, sizes, state, flow)
+    if searches(config):
+        old = Players(state.log_policy, state.flow, _policy_reward(config, state.critic))
+        new = Players(log_policy, flow, _policy_reward(config, critic))
+        is_first = state.iteration == 0  # its critic answers nothing yet
+        accepted, boldness = search(config, problem.horizon, boldness, is_first, old, new)
+        log_policy = jnp.where(accepted, log_policy, state.log_policy)
+        flow = jnp.where(accepted, flow, state.flow)
+        critic = jnp.where(accepted, critic, state.critic)
     begins = _begins_window(config, state.iteration)
     shown = _critic_shown(config, critic)
     return state._replace(
@@ -272,6 +286,7 @@ def _play(
         flow_sum=flow + jnp.where(begins, 0.0, state.flow_sum),
         critic_sum=shown + jnp.where(begins, 0.0, state.critic_sum),
         averaged=1 + jnp.where(begins, 0, state.averaged),
+        boldness=boldness,
         iteration=state.iteration + 1,
     )
 

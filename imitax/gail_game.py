@@ -52,7 +52,7 @@ class GAILConfig:
         0, "policy steps at most; 0: 20000 of exact mirror descent, 50 of others", low=0
     )
     tolerance: float = setting(
-        1e-3, "gap per step of the horizon at convergence, exact players only", low=0.0
+        0.0, "gap per step of the horizon at convergence, exact players; 0: chosen", low=0.0
     )
     check_every: int = setting(25, "most policy steps from one look at the gap to the next", low=1)
 

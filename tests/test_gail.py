@@ -251,7 +251,7 @@ def test_equilibrium_gap_is_the_smallest_of_the_average_and_the_last_players(x64
     """Against hard dynamic programming; never negative, and it shrinks with the steps."""
     found = []
     for count in (5, 40, 320):
-        shared = {"divergence": divergence, "num_steps": count, "tolerance": 0.0}
+        shared = {"divergence": divergence, "num_steps": count, "tolerance": 1e-30}
         every, once = (GAILConfig(check_every=k, **shared) for k in (1, count))
         row = []
         for seed in range(4):
@@ -342,7 +342,7 @@ def test_sampled_runs_approach_the_exact_one(divergence):
             rate=0.3,
             discriminator_rate=0.5,
             check_every=1,
-            tolerance=0.0,
+            tolerance=1e-30,
         )
         states, metrics, policy = history(task.problem, config, 60)
         assert imitax.gail(ENV, config).knows_dynamics == (rollouts == "exact")

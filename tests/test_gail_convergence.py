@@ -119,11 +119,68 @@ def test_every_seed_ends_in_the_optimal_set_at_every_horizon(divergence, place):
         )
         (regret, own, plain, _, converged), e, rho = results
         assert converged.all(), (horizon, num_demos, own.max())
-        assert own.max() < 1e-3
+        assert own.max() < (1e-4 if divergence == "js" else 1e-3)
         assert min(own.min(), plain.min()) > -1e-5  # float32
-        largest, slack = limits(divergence, place, e, rho, own)
+        largest, slack = limits(divergence, place, e, rho, np.maximum(own, 0.0))
         assert regret.min() > -1e-5 * horizon
         assert np.all(regret <= largest + slack + 1e-5 * horizon)
+
+
+def objective(form, e, d):
+    """Of players that see d, [T, S, A]: what is convex in d and has minus the reward as its slope,
+    at the discriminator D = e / (e + d). On pairs that nobody showed the slope is a constant."""
+    both, shown = np.where(e + d > 0, e + d, 1.0), e > 0
+    logs = {
+        "softplus": d * np.log(np.where(d > 0, d, 1.0) / both) + e * np.log(e / both + (e == 0)),
+        "log": both * np.log(both) - d * np.log(np.where(shown, e, 1.0)) - d,
+        "logit": d * np.log(np.where(d > 0, d, 1.0) / np.where(shown, e, 1.0)) - d,
+    }
+    never = {
+        "softplus": -np.log1p(np.exp(-BOUND)),
+        "log": BOUND + np.log1p(np.exp(-BOUND)),
+        "logit": BOUND,
+    }
+    return np.where(shown, logs[form], never[form] * d).sum()
+
+
+BOUND = 10.0
+"""The default limit of the logit."""
+
+
+@pytest.mark.parametrize("form", ["softplus", "log", "logit"])
+def test_no_step_that_is_accepted_raises_the_objective_and_some_are_refused(form):
+    """From numpy's divergence of the expert's counts and the flow at each step; float64."""
+    with jax.enable_x64(True):
+        env = imitax.environment("gridworld:size=3x3,goal=2x2")
+        chosen = imitax.algorithm(f"gail:reward={form},check_every=1", env)
+        algorithm, horizon = chosen.factory(env, chosen.config), 8
+        posed = imitax.pose(
+            env, 1, jnp.int32(horizon), jnp.int32(6), Capacity(8, 6), algorithm.demand
+        )
+        counts = np.asarray(posed.problem.demonstrations.counts, np.float64)[:horizon] / 6
+        step = jax.jit(algorithm.step)
+        state, values, boldness = algorithm.init(posed.learner_key, posed.problem), [], []
+        for _ in range(60):
+            state, _ = step(posed.learner_key, posed.problem, state)
+            values.append(objective(form, counts, np.asarray(state.flow, np.float64)[:horizon]))
+            boldness.append(float(state.boldness))
+    moves = np.diff(values)
+    refused = np.diff(boldness) < 0
+    assert refused.any()
+    assert not refused.all()
+    assert np.all(moves[refused] == 0.0)
+    assert moves.max() <= 1e-6 * horizon  # what the search lets pass as rounding
+    assert values[0] - values[-1] > 0.1
+
+
+def test_the_recoverable_cliff_ends_where_longer_runs_end():
+    """Regret was .047 where the optimum has .003: a fixed step that is certain everywhere was so
+    slow that a gap of 1e-3 was reached far from the end."""
+    cell = ("recoverable-cliff", "initial=uniform", 64, 300, 6)
+    quick, own, *_ = ended("gail", *cell)[0]
+    longer = ended("gail:tolerance=1e-06", *cell)[0][0]
+    assert own.max() < 1e-4
+    assert quick.mean() == pytest.approx(longer.mean(), abs=1e-3)
 
 
 def largest_regret(mdp, expert, e, horizon):
