@@ -318,7 +318,7 @@ def _improve(config: GAILConfig, problem: Problem, sizes: StepSizes, state: GAIL
             price = sizes.price[time]
             temperature = config.entropy + price
             value = reward + rounded(old * price) + exact.expect_next(mdp, later)
-            scores = value / temperature
+            scores = rounded(value * (1.0 / temperature))  # as in `sums.per_step`
             normaliser = sums.log_sum_exp(scores)
             return temperature * normaliser, put(log_policy, time, scores - normaliser[:, None])
         value = reward - rounded(config.entropy * old) + exact.expect_next(mdp, later)
