@@ -247,7 +247,8 @@ def _critic_shown(config: GAILConfig, critic: jax.Array) -> jax.Array:
 
 
 def _normalised(logits: jax.Array) -> jax.Array:
-    return logits - sums.log_sum_exp(logits)[..., None]
+    behind = logits - jnp.max(logits, axis=-1, keepdims=True)
+    return behind - sums.log_sum_exp(behind)[..., None]
 
 
 def _begins_window(config: GAILConfig, iteration: jax.Array) -> jax.Array:
@@ -319,8 +320,11 @@ def _improve(config: GAILConfig, problem: Problem, sizes: StepSizes, state: GAIL
             temperature = config.entropy + price
             value = reward + rounded(old * price) + exact.expect_next(mdp, later)
             scores = rounded(value * (1.0 / temperature))  # as in `sums.per_step`
-            normaliser = sums.log_sum_exp(scores)
-            return temperature * normaliser, put(log_policy, time, scores - normaliser[:, None])
+            top = jnp.max(scores, axis=-1)
+            behind = scores - top[:, None]  # small numbers, or the rows would not sum to one
+            spread = sums.log_sum_exp(behind)
+            row = behind - spread[:, None]
+            return rounded(temperature * (top + spread)), put(log_policy, time, row)
         value = reward - rounded(config.entropy * old) + exact.expect_next(mdp, later)
         now = sums.weighted(jnp.exp(old), value)
         slope = state.flow[time] * (value - now[:, None])
