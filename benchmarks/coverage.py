@@ -4,7 +4,7 @@ python benchmarks/coverage.py --out benchmarks/results/coverage
 
 Draws K seeds from a known distribution, makes the interval as the report does, and counts how often
 it holds the distribution's own value, which comes from a quadrature and not from a simulation.
-`FEW_SEEDS` in `imitax.bench.statistics` is read off the table that this writes. It takes some
+`FEW_SEEDS` in `imitax.bench.analysis.statistics` is read off the table that this writes. It takes some
 ten minutes of one core.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import integrate, optimize, stats
 
-from imitax.bench.statistics import (
+from imitax.bench.analysis.statistics import (
     fit_exponent,
     fit_rms_exponent,
     interquartile_mean,

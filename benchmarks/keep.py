@@ -10,7 +10,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from imitax.bench.report import write_report
+from imitax.bench.report.write import write_report
 
 RESULTS = Path(__file__).resolve().parent / "results"
 TABLES = ("report.md", "summary.csv", "scores.csv", "manifest.json")

@@ -129,11 +129,11 @@ def processor() -> str:
 
 def child() -> int:
     """Run the command line, and end when its first chunk has been dispatched."""
-    import imitax_cli
+    from imitax.cli import start
 
-    imitax_cli.prepare(sys.argv[1:])
-    imitax_cli.import_all()
-    from imitax.bench.program import Program
+    start.prepare(sys.argv[1:])
+    start.import_all()
+    from imitax.bench.programs.program import Program
 
     dispatch = Program.__call__
 
@@ -144,7 +144,7 @@ def child() -> int:
         os._exit(0)
 
     Program.__call__ = dispatch_and_end
-    return imitax_cli.main()
+    return start.main()
 
 
 if __name__ == "__main__":

@@ -9,19 +9,26 @@
 Everything below a seed is traced: jit, vmap and shard it from outside.
 """
 
-from imitax.algorithm import Trained, train
-from imitax.bc import NetworkBCConfig, TabularBCConfig, bc
+from imitax.algorithms.adversarial.gail import GAILConfig, gail
+from imitax.algorithms.baselines import NoisyExpertConfig, expert, noisy_expert, random
+from imitax.algorithms.cloning.bc import NetworkBCConfig, TabularBCConfig, bc
+from imitax.algorithms.interactive.dagger import NetworkDaggerConfig, TabularDaggerConfig, dagger
+from imitax.algorithms.inverse.maxent_irl import MaxEntConfig, maxent_irl
 from imitax.catalogue import ALGORITHMS, ENVIRONMENTS, NotApplicable, algorithm, environment, make
-from imitax.config import SpecError
-from imitax.controls import NoisyExpertConfig, expert, noisy_expert, random
-from imitax.dagger import NetworkDaggerConfig, TabularDaggerConfig, dagger
-from imitax.gail import GAILConfig, gail
-from imitax.maxent_irl import MaxEntConfig, maxent_irl
-from imitax.mdp import TabularMDP
-from imitax.policies import Policy, tabulate
-from imitax.pose import Instance, pose
-from imitax.regret import Outcome, evaluate, regret
-from imitax.sampled_games import (
+from imitax.core.config import SpecError
+from imitax.core.policies import Policy, tabulate
+from imitax.core.train import Trained, train
+from imitax.core.types import (
+    Algorithm,
+    Capacity,
+    Demand,
+    Demonstrations,
+    Metrics,
+    Problem,
+    Transition,
+)
+from imitax.core.version import __version__
+from imitax.games.network_player import (
     AIRLConfig,
     FEMConfig,
     GTALConfig,
@@ -33,8 +40,9 @@ from imitax.sampled_games import (
     gtal,
     wail,
 )
-from imitax.types import Algorithm, Capacity, Demand, Demonstrations, Metrics, Problem, Transition
-from imitax.version import __version__
+from imitax.tabular.mdp import TabularMDP
+from imitax.tasks.evaluate import Outcome, evaluate, regret
+from imitax.tasks.pose import Instance, pose
 
 __all__ = [
     "ALGORITHMS",

@@ -11,16 +11,27 @@ from typing import Any, NamedTuple
 
 import gymnax
 
-from imitax import controls, spec
-from imitax.bc import NetworkBCConfig, TabularBCConfig, bc
-from imitax.config import SpecError
-from imitax.dagger import NetworkDaggerConfig, TabularDaggerConfig, dagger
-from imitax.envs import chains, cliffs, gridworld, gymnax_ids, lane, obstacle, random_mdp, sine_path
+from imitax.algorithms import baselines
+from imitax.algorithms.adversarial.gail import GAILConfig, gail
+from imitax.algorithms.cloning.bc import NetworkBCConfig, TabularBCConfig, bc
+from imitax.algorithms.interactive.dagger import NetworkDaggerConfig, TabularDaggerConfig, dagger
+from imitax.algorithms.inverse.maxent_irl import MaxEntConfig, maxent_irl
+from imitax.core import spec
+from imitax.core.config import SpecError
+from imitax.core.policies import Policy
+from imitax.core.types import Algorithm
+from imitax.envs import (
+    chains,
+    cliffs,
+    gridworld,
+    gymnax_family,
+    lane,
+    obstacle,
+    random_mdp,
+    sine_path,
+)
 from imitax.envs.tabular import TabularFamily
-from imitax.gail import GAILConfig, gail
-from imitax.maxent_irl import MaxEntConfig, maxent_irl
-from imitax.policies import Policy
-from imitax.sampled_games import (
+from imitax.games.network_player import (
     AIRLConfig,
     FEMConfig,
     GTALConfig,
@@ -32,7 +43,6 @@ from imitax.sampled_games import (
     gtal,
     wail,
 )
-from imitax.types import Algorithm
 
 ENVIRONMENTS: dict[str, tuple[Callable[..., Any], type]] = {
     "reset-cliff": (cliffs.ResetCliff, cliffs.CliffSettings),
@@ -72,9 +82,9 @@ ALGORITHMS: dict[str, Entry] = {
     "gtal": Entry(gtal, None, GTALConfig),
     "wail": Entry(wail, None, WAILConfig),
     "airl": Entry(airl, None, AIRLConfig),
-    "expert": Entry(controls.expert, None, controls.ControlConfig),
-    "random": Entry(controls.random, None, controls.ControlConfig),
-    "noisy-expert": Entry(controls.noisy_expert, controls.NoisyExpertConfig, None, _TABLE_ONLY),
+    "expert": Entry(baselines.expert, None, baselines.ControlConfig),
+    "random": Entry(baselines.random, None, baselines.ControlConfig),
+    "noisy-expert": Entry(baselines.noisy_expert, baselines.NoisyExpertConfig, None, _TABLE_ONLY),
 }
 """Every public algorithm: name -> entry. The contract test covers exactly these."""
 
@@ -117,8 +127,8 @@ def environment(text: str, experts: Mapping[str, Policy] = MappingProxyType({}))
         return family(spec.build(settings_class, name, raw))
     if name not in gymnax.registered_envs:
         raise spec.unknown("environment", name, [*ENVIRONMENTS, *gymnax.registered_envs])
-    settings = spec.build(gymnax_ids.GymnaxSettings, name, raw)
-    return gymnax_ids.GymnaxFamily(name, settings, experts.get(name))
+    settings = spec.build(gymnax_family.GymnaxSettings, name, raw)
+    return gymnax_family.GymnaxFamily(name, settings, experts.get(name))
 
 
 def make(text: str) -> tuple[Any, Any]:

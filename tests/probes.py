@@ -10,9 +10,9 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 import imitax
-from imitax import sampled_games
-from imitax.policies import Policy
-from imitax.types import Capacity, Demonstrations, Problem
+from imitax.core.policies import Policy
+from imitax.core.types import Capacity, Demonstrations, Problem
+from imitax.games import network_player
 
 REWARDS = ("one", "start", "last", "action", "both")
 """1; what the episode began with; 1 in the last step; 1 for action 1 (or minus the squared distance
@@ -20,12 +20,12 @@ of a continuous action to one half); 1 for action 1 where the start is positive,
 """
 
 GAMES = {
-    "gail": (imitax.gail, sampled_games.NetworkGAILConfig),
-    "wail": (imitax.wail, sampled_games.WAILConfig),
-    "airl": (imitax.airl, sampled_games.AIRLConfig),
-    "fem": (imitax.fem, sampled_games.FEMConfig),
-    "gtal": (imitax.gtal, sampled_games.GTALConfig),
-    "maxent-irl": (imitax.maxent_irl, sampled_games.NetworkMaxEntConfig),
+    "gail": (imitax.gail, network_player.NetworkGAILConfig),
+    "wail": (imitax.wail, network_player.WAILConfig),
+    "airl": (imitax.airl, network_player.AIRLConfig),
+    "fem": (imitax.fem, network_player.FEMConfig),
+    "gtal": (imitax.gtal, network_player.GTALConfig),
+    "maxent-irl": (imitax.maxent_irl, network_player.NetworkMaxEntConfig),
 }
 """Every sampled game: its factory and its config."""
 

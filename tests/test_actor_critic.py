@@ -11,9 +11,9 @@ from game_oracles import categorical, forward, gaussian
 from gymnax.environments import spaces
 from probes import layers
 
-from imitax.actor_critic import Outputs, Weights, actor
-from imitax.distributions import Point
-from imitax.normalisation import Normaliser
+from imitax.core.distributions import Point
+from imitax.networks.normalisation import Normaliser
+from imitax.rl.actor_critic import Outputs, Weights, actor
 
 LOW, HIGH = np.array([-1.0, 2.0, 0.0]), np.array([3.0, 2.5, 10.0])
 VECTOR = spaces.Box(-np.inf, np.inf, (4,))

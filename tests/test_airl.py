@@ -12,14 +12,16 @@ from game_oracles import airl_logit, categorical, cross_entropy, forward, gradie
 from probes import Probe, clone_problem, layers
 
 import imitax
-from imitax import airl_reward, blocks, critics
-from imitax.actor_critic import actor
-from imitax.bench.plan import Sweep, resolve
-from imitax.config import SpecError
-from imitax.pairs import Expert, Pairs, Seen
-from imitax.ppo import Rollout
-from imitax.sampled_games import AIRLConfig
-from imitax.types import Capacity
+from imitax.bench.plans.plan import Sweep, resolve
+from imitax.core.config import SpecError
+from imitax.core.types import Capacity
+from imitax.games import critic as critics
+from imitax.games import shaped_player
+from imitax.games.network_player import AIRLConfig
+from imitax.games.pairs import Expert, Pairs, Seen
+from imitax.numerics import blocks
+from imitax.rl.actor_critic import actor
+from imitax.rl.ppo import Rollout
 
 ENV = Probe()
 ACTOR = actor(ENV, (8,))
@@ -54,7 +56,7 @@ def pairs_of(seed, size=24, absorbed=0.25):
 def nets(inputs="state-action", absorbing=True, seed=0):
     """Critic and potential with weights of order one."""
     own = config(inputs=inputs, absorbing=absorbing)
-    player = airl_reward.shaped_player(ENV, own)
+    player = shaped_player.shaped_player(ENV, own)
     expert = Expert(jnp.zeros((4, 2)), jnp.zeros(4, jnp.int32), None, jnp.int32(4), jnp.float32(0))
     state, rng = player.start(jax.random.key(seed), ACTOR, expert), np.random.default_rng(seed)
     weights = jax.tree.map(lambda x: jnp.float32(rng.normal(size=x.shape)), state[:2])
@@ -126,11 +128,11 @@ def test_loss():
     mix = np.random.default_rng(5).random(24)
     chosen = config(inputs="state-action", absorbing=True)
     critic = critics.critic(ACTOR, chosen, "jensen-shannon", absorbing=True)
-    potential = airl_reward.Net(chosen.discriminator_hidden, 1)
+    potential = shaped_player.Net(chosen.discriminator_hidden, 1)
     with jax.enable_x64(True):
         weights = jax.tree.map(jnp.float64, state[:2])
         rows = (real, fake, jnp.asarray(mix))
-        summands = airl_reward.losses(critic, potential, own)
+        summands = shaped_player.losses(critic, potential, own)
         found = sum(one(weights, *rows) for one in summands)
         slope = blocks.gradient(summands, weights, rows, most=6)
         whole = jax.grad(lambda nets: sum(one(nets, *rows) for one in summands))(weights)
@@ -174,7 +176,7 @@ def test_the_best_shaped_reward_is_the_expert_log_probability():
         discriminator_steps=800,
         discriminator_batch=256,
     )
-    player = airl_reward.shaped_player(ENV, own)
+    player = shaped_player.shaped_player(ENV, own)
     weights, rollout = still_round(0)
     action = jnp.int32(np.arange(20) < 16)  # the expert plays 1 with probability 0.8
     expert = Expert(jnp.zeros((20, 2)), action, jnp.zeros((20, 2)), jnp.int32(20), jnp.float32(0))
@@ -195,7 +197,7 @@ def test_the_best_shaped_reward_is_the_expert_log_probability():
 def test_pairs_of_earlier_rounds_have_the_probability_under_the_policy_that_plays_now():
     """As `Pairs.log_prob` says: what an earlier policy thought of them is of no account."""
     own = config(replay=True)
-    player = airl_reward.shaped_player(ENV, own)
+    player = shaped_player.shaped_player(ENV, own)
     weights, rollout = still_round(0)
     expert = Expert(
         jnp.ones((4, 2)), jnp.ones(4, int), jnp.ones((4, 2)), jnp.int32(4), jnp.float32(0)

@@ -1,4 +1,4 @@
-"""`imitax.blocks`: gradients a block of rows at a time, and the memory that they save."""
+"""`imitax.numerics.blocks`: gradients a block of rows at a time, and the memory that they save."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.speed import loads
 from benchmarks.speed.workloads import CARTPOLE, Workload
-from imitax import blocks
-from imitax.bench.program import seed_mesh
+from imitax.bench.programs.program import seed_mesh
+from imitax.numerics import blocks
 
 MEGABYTE = 10**6
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from test_store import table
 
-import imitax_cli
-from imitax.bench import cache
+from imitax.bench.programs import cache_counts
+from imitax.cli import start
 
 LINE = ["sweep", "--env", "reset-cliff:num_states=4", "--algorithm", "bc", "--horizons", "3"]
 LINE += ["--num-demos", "2", "--seeds", "4", "--devices", "2"]
 
 
 def variables(*options, **environ):
-    return imitax_cli.variables(imitax_cli._known([*LINE[:-2], *options]), environ)
+    return start.variables(start._known([*LINE[:-2], *options]), environ)
 
 
 def test_one_device_for_each_core_or_as_many_as_asked():
-    cores = str(imitax_cli.num_cores())
+    cores = str(start.num_cores())
     name = "JAX_NUM_CPU_DEVICES"
     assert variables()[name] == variables("--devices", "all")[name] == cores
     assert variables("--devices", "3")[name] == "3"
@@ -52,23 +52,23 @@ def test_programs_are_kept_where_caches_belong():
 
 def test_a_command_line_that_is_wrong_is_left_to_the_real_parser():
     with pytest.raises(ValueError, match="expected one argument"):
-        imitax_cli._known(["sweep", "--devices"])
+        start._known(["sweep", "--devices"])
 
 
 def test_the_launcher_imports_the_standard_library_only():
-    code = "import sys; before = set(sys.modules); import imitax_cli\n"
+    code = "import sys; before = set(sys.modules); import imitax.cli.start\n"
     code += "print({name.split('.')[0] for name in set(sys.modules) - before})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert eval(done.stdout) - sys.stdlib_module_names == {"imitax_cli"}
+    assert eval(done.stdout) - sys.stdlib_module_names == {"imitax.cli.start"}
 
 
 def test_events_are_counted_in_their_thread_and_block():
-    with cache.counting() as outer:
-        cache._note(cache.HIT)
-        with cache.counting() as inner:
-            cache._note(cache.MISS)
-            cache._note("/jax/something/else")
-    cache._note(cache.HIT)
+    with cache_counts.counting() as outer:
+        cache_counts._note(cache_counts.HIT)
+        with cache_counts.counting() as inner:
+            cache_counts._note(cache_counts.MISS)
+            cache_counts._note("/jax/something/else")
+    cache_counts._note(cache_counts.HIT)
     assert (outer.hits, outer.misses, inner.hits, inner.misses) == (1, 0, 0, 1)
 
 
@@ -79,7 +79,7 @@ def test_the_second_start_traces_and_compiles_nothing(tmp_path):
     counts = []
     for name, flags in (("cold", []), ("warm", []), ("off", ["--no-cache"])):
         out = tmp_path / name
-        command = [sys.executable, "-m", "imitax_cli", *LINE, *flags, "--out", str(out)]
+        command = [sys.executable, "-m", "imitax.cli.start", *LINE, *flags, "--out", str(out)]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
         assert (done.returncode, done.stderr) == (0, "")
         (program,) = json.loads((out / "manifest.json").read_text())["programs"]

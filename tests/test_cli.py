@@ -10,11 +10,11 @@ import time
 import pandas as pd
 import pytest
 
-import imitax_cli
-from imitax.bench import cli, suites
-from imitax.bench.plan import resolve
+from imitax.bench.plans import suites
+from imitax.bench.plans.plan import resolve
 from imitax.catalogue import ALGORITHMS, ENVIRONMENTS
-from imitax.config import SpecError
+from imitax.cli import main, start
+from imitax.core.config import SpecError
 
 GRID = {
     "--env": ["reset-cliff"],
@@ -36,7 +36,7 @@ def to(out):
 
 def refused(argv, capsys):
     """The one line on standard error of a command that fails."""
-    assert cli.main(argv) == 2
+    assert main.main(argv) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("imitax: ")
@@ -236,15 +236,15 @@ def test_quickstart_is_what_the_issue_asks_for():
 
 
 def test_lists_show_every_name_and_setting(capsys):
-    assert cli.main(["list", "environments"]) == 0
+    assert main.main(["list", "environments"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in [*ENVIRONMENTS, "CartPole-v1"])
     assert "uniform|dyadic|rajaraman" in listed
-    assert cli.main(["list", "algorithms"]) == 0
+    assert main.main(["list", "algorithms"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ALGORITHMS)
     assert "cross-entropy|mse|huber|gaussian" in listed
-    assert cli.main(["list", "suites"]) == 0
+    assert main.main(["list", "suites"]) == 0
     assert "quickstart" in capsys.readouterr().out
 
 
@@ -252,7 +252,7 @@ def test_a_sweep_ends_with_a_report_and_continues(tmp_path, capsys):
     out = tmp_path / "out"
     changes = {"horizons": ["4", "8", "8"], "env": ["standard-imitation"], "curve": ["2"]}
     line = sweep_line(out, **changes)
-    assert cli.main(line) == 0
+    assert main.main(line) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
     assert "standard-imitation  bc" in printed.out
@@ -260,18 +260,18 @@ def test_a_sweep_ends_with_a_report_and_continues(tmp_path, capsys):
     assert len(pd.read_parquet(out / "results")) == 4
     assert len(pd.read_parquet(out / "curves")) == 8
     assert (out / "summary.csv").exists()
-    assert cli.main(line) == 0
+    assert main.main(line) == 0
     assert len(json.loads((out / "manifest.json").read_text())["resumed"]) == 1
     capsys.readouterr()
     message = refused([*line[:-2], "--num-demos", "11", *to(out)], capsys)
     assert "another configuration" in message
-    assert cli.main(["report", str(out)]) == 0
+    assert main.main(["report", str(out)]) == 0
 
 
 def start(argv, **env):
     kept = {key: value for key, value in os.environ.items() if key != "JAX_NUM_CPU_DEVICES"}
     return subprocess.Popen(
-        [sys.executable, "-m", "imitax_cli", *argv],
+        [sys.executable, "-m", "imitax.cli.start", *argv],
         env=kept | {"JAX_PLATFORMS": "cpu"} | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -291,7 +291,7 @@ def test_a_cpu_gives_a_device_per_core_and_pipes_are_silent(asked, tmp_path):
     assert errors == ""
     assert "\x1b" not in printed
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["num_devices"] == (asked or imitax_cli.num_cores())
+    assert manifest["num_devices"] == (asked or start.num_cores())
 
 
 @pytest.mark.slow

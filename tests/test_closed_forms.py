@@ -1,9 +1,10 @@
-"""`imitax.bench.closed_forms` and `predictions` against the published numbers and Monte Carlo."""
+"""`imitax.bench.theory.closed_forms` and `predictions` against the published numbers and Monte Carlo."""
 
 import numpy as np
 import pytest
 
-from imitax.bench.closed_forms import (
+from imitax.bench.analysis.statistics import slope
+from imitax.bench.theory.closed_forms import (
     closed_form,
     dense_regret,
     entropy_gap,
@@ -11,8 +12,7 @@ from imitax.bench.closed_forms import (
     missing_mass,
     read_cliff,
 )
-from imitax.bench.predictions import expectation_note, predicted_exponent
-from imitax.bench.statistics import slope
+from imitax.bench.theory.predictions import expectation_note, predicted_exponent
 
 TIE_BROKEN = "gail:divergence=tv,entropy=0.003"
 

@@ -14,8 +14,8 @@ import pytest
 from cases import CASES, build, experiment, same, table_rows
 
 import imitax
-from imitax.bench.program import compiler_options
-from imitax.types import Capacity, Metrics
+from imitax.bench.programs.program import compiler_options
+from imitax.core.types import Capacity, Metrics
 
 CAPACITY = Capacity(horizon=6, num_demos=5)
 LARGER = Capacity(horizon=11, num_demos=40)

@@ -20,11 +20,12 @@ from game_oracles import (
 from gymnax.environments import spaces
 from probes import layers
 
-from imitax import blocks, critics
-from imitax import spectral as library
-from imitax.actor_critic import Net, actor
-from imitax.critics import CriticSettings
-from imitax.pairs import Pairs
+from imitax.games import critic as critics
+from imitax.games.critic import CriticSettings
+from imitax.games.pairs import Pairs
+from imitax.networks import spectral as library
+from imitax.numerics import blocks
+from imitax.rl.actor_critic import Net, actor
 
 FORMS = ("softplus", "log", "logit", "fairl")
 

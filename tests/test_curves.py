@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 import imitax
-from imitax.algorithm import _stop, blank_metrics
-from imitax.bench.curves import EPISODES, SCHEMA
-from imitax.bench.store import to_table
-from imitax.bench.sweep import Sweep, concatenate, resolve, run
-from imitax.types import Algorithm, Demand
+from imitax.bench.programs.curves import EPISODES, SCHEMA
+from imitax.bench.results.store import to_table
+from imitax.bench.runs.local import Sweep, concatenate, resolve, run
+from imitax.core.train import _stop, blank_metrics
+from imitax.core.types import Algorithm, Demand
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 import imitax
-from imitax.dagger import NetworkDaggerConfig, TabularDaggerConfig, expert_share
-from imitax.losses import losses
-from imitax.networks import MLP, Head
-from imitax.rollout import COMPARED, tally
-from imitax.types import Capacity
+from imitax.algorithms.interactive.dagger import (
+    NetworkDaggerConfig,
+    TabularDaggerConfig,
+    expert_share,
+)
+from imitax.core.types import Capacity
+from imitax.networks.head import MLP, Head
+from imitax.networks.losses import losses
+from imitax.tasks.rollout import COMPARED, tally
 
 
 @pytest.mark.parametrize(

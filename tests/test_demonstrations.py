@@ -9,10 +9,11 @@ import pytest
 from scipy.stats import chisquare
 
 import imitax
-from imitax import game, keys
-from imitax.config import SpecError
-from imitax.demonstrations import OFFSETS, num_labels, offsets, shuffled, subsampled
-from imitax.types import Capacity, Demand, Demonstrations
+from imitax.core import keys
+from imitax.core.config import SpecError
+from imitax.core.types import Capacity, Demand, Demonstrations
+from imitax.tabular import moments
+from imitax.tasks.demonstrations import OFFSETS, num_labels, offsets, shuffled, subsampled
 
 HORIZON, SEED = 11, 2
 
@@ -145,14 +146,14 @@ def test_flows_of_some_pairs_are_those_of_all():
     for s, a, k in np.ndindex(mdp.transition.shape):
         after = k if posed.params.mdp.successor is None else int(mdp.successor[s, a, k])
         rows[s, a, after] += mdp.transition[s, a, k]
-    found = np.asarray(game.expert_flows(problem.demonstrations, every), np.float64)
+    found = np.asarray(moments.expert_flows(problem.demonstrations, every), np.float64)
     state = mdp.initial
     for time in range(7):
         true = state[:, None] * np.asarray(posed.expert.params[time], np.float64)
         spread = np.sqrt(every * true / number)
         np.testing.assert_array_less(np.abs(found[time] - true), 5 * spread + 1e-6)
         state = np.einsum("sa,sax->x", true, rows)
-    total = game.expert_total(problem, 0.9)
+    total = moments.expert_total(problem, 0.9)
     assert float(jnp.sum(total)) == pytest.approx(sum(0.9**t for t in range(7)), rel=1e-5)
     assert num_labels(problem) == np.sum(problem.demonstrations.counts)
     whole = instance(name, "counts", number, (7, number), horizon=7).problem

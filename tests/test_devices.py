@@ -12,10 +12,10 @@ from jax import export
 from test_sweep import frame
 
 import imitax
-from imitax.bench import layout
-from imitax.bench.plan import Sweep, resolve
-from imitax.bench.program import Setup as ProgramSetup
-from imitax.bench.program import as_arguments, experiment, seed_mesh, sharded
+from imitax.bench.plans.plan import Sweep, resolve
+from imitax.bench.programs import seed_blocks
+from imitax.bench.programs.program import Setup as ProgramSetup
+from imitax.bench.programs.program import as_arguments, experiment, seed_mesh, sharded
 
 GAME = "num_envs=4,rollout=8,batch_size=16,rounds=2,epochs=1,hidden=8,discriminator_hidden=8"
 NETWORKS = [
@@ -44,7 +44,7 @@ def networks(seeds, **options):
 def test_the_networks_are_those_of_the_four_algorithms():
     configs = [group.tasks[0].algorithm.config for group in networks(2).groups]
     assert len(configs) == 4
-    assert all(map(layout.trains_network, configs))
+    assert all(map(seed_blocks.trains_network, configs))
 
 
 @pytest.mark.parametrize("index", range(4), ids=["bc", "dagger", "gail", "maxent-irl"])
@@ -108,13 +108,13 @@ def _same_tables():
 
 def _no_collectives():
     for group in networks(32, block=2).groups:
-        program = layout.build(networks(32, block=2).sweep, group, seed_mesh(8))
+        program = seed_blocks.build(networks(32, block=2).sweep, group, seed_mesh(8))
         assert (program.width, program.block) == (32, 2)
         text = program.compiled.as_text()
         assert not [word for word in COLLECTIVES if word in text], group.names
         if group.names[0].startswith("bc"):
             config = group.tasks[0].algorithm.config
-            alone = layout.build(networks(32).sweep, group, seed_mesh(1), block=32)
+            alone = seed_blocks.build(networks(32).sweep, group, seed_mesh(1), block=32)
             rows = [each(0, 32, 4, 2, config).row for each in (program, alone)]
             for one, other in zip(*rows, strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -9,7 +9,7 @@ import time
 import pytest
 from test_store import table
 
-from imitax.bench.reading import read_manifest
+from imitax.bench.results.reading import read_manifest
 
 LINE = ["sweep", "--env", "reset-cliff:num_states=4", "--algorithm", "bc", "dagger"]
 LINE += ["--horizons", "3", "--num-demos", "2", "4", "--seeds", "10", "--chunk-size", "4"]
@@ -18,7 +18,17 @@ LINE += ["--horizons", "3", "--num-demos", "2", "4", "--seeds", "10", "--chunk-s
 def start(out, *options):
     env = {key: value for key, value in os.environ.items() if key != "JAX_NUM_CPU_DEVICES"}
     return subprocess.Popen(
-        [sys.executable, "-m", "imitax_cli", *LINE, "--devices", "2", "--out", str(out), *options],
+        [
+            sys.executable,
+            "-m",
+            "imitax.cli.start",
+            *LINE,
+            "--devices",
+            "2",
+            "--out",
+            str(out),
+            *options,
+        ],
         env=env | {"JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

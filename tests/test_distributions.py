@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import imitax
-from imitax import actor_critic
-from imitax.distributions import Categorical, Certain, certain
+from imitax.core.distributions import Categorical, Certain, certain
+from imitax.core.policies import Policy, mode_of, tabulate
 from imitax.experts import shipped
-from imitax.network_settings import head
-from imitax.normalisation import Normaliser
-from imitax.policies import Policy, mode_of, tabulate
+from imitax.networks.normalisation import Normaliser
+from imitax.networks.settings import head
+from imitax.rl import actor_critic
 
 
 def test_a_certain_category_is_what_a_draw_would_be():

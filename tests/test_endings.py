@@ -9,13 +9,13 @@ import pytest
 from probes import GAMES, Probe
 
 import imitax
-from imitax import controls
-from imitax.bench.families import is_variable_horizon
-from imitax.bench.store import SCHEMA
-from imitax.bench.sweep import Sweep, collect
-from imitax.bench.tables import given_table
+from imitax.algorithms import baselines
+from imitax.bench.report.markdown import given_table
+from imitax.bench.results.store import SCHEMA
+from imitax.bench.runs.local import Sweep, collect
+from imitax.bench.spec_facts import is_variable_horizon
 from imitax.envs.endings import GYMNAX, ending_of
-from imitax.rollout import rollout
+from imitax.tasks.rollout import rollout
 
 OURS = {
     "lane": "bad",
@@ -72,7 +72,7 @@ def test_better_policies_end_later_where_ends_are_bad_and_earlier_where_they_are
         return np.asarray(jax.jit(jax.vmap(lambda key: rollout(key, *where).length))(keys))
 
     expert = lengths(env.expert(params)).mean()
-    chance = lengths(controls.uniform(env.action_space(), name)).mean()
+    chance = lengths(baselines.uniform(env.action_space(), name)).mean()
     order = {"bad": expert > 1.5 * chance, "good": 1.5 * expert < chance, "none": expert == chance}
     assert order[ending_of(env)]
 

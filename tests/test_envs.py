@@ -8,12 +8,12 @@ import numpy as np
 import oracles
 import pytest
 
-from imitax import mdp as exact
-from imitax import spec
-from imitax.config import SpecError
+from imitax.core import spec
+from imitax.core.config import SpecError
 from imitax.envs.chains import ChainSettings, RossBagnell, ThreeState
 from imitax.envs.gridworld import Gridworld, GridworldSettings
 from imitax.envs.random_mdp import RandomMDP, RandomMDPSettings, distinct, simplex
+from imitax.tabular import mdp as exact
 
 
 def grid(**settings):

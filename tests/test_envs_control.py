@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from imitax import environment, spec
-from imitax.config import SpecError
-from imitax.distributions import Point
-from imitax.envs.gymnax_ids import GymnaxFamily
+from imitax import environment
+from imitax.core import spec
+from imitax.core.config import SpecError
+from imitax.core.distributions import Point
+from imitax.core.policies import Policy
+from imitax.core.types import Capacity, Demand
+from imitax.envs.gymnax_family import GymnaxFamily
 from imitax.envs.lane import Lane, LaneSettings
 from imitax.envs.obstacle import Obstacle
 from imitax.envs.sine_path import SinePath, SinePathSettings
-from imitax.policies import Policy
-from imitax.pose import pose
-from imitax.regret import evaluate
-from imitax.rollout import rollout
-from imitax.types import Capacity, Demand
+from imitax.tasks.evaluate import evaluate
+from imitax.tasks.pose import pose
+from imitax.tasks.rollout import rollout
 
 FAMILIES = {
     "lane": Lane,

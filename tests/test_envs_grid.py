@@ -9,13 +9,13 @@ import oracles
 import pytest
 from test_envs import draw, full_rows, grid
 
-from imitax import mdp as exact
-from imitax import spec
-from imitax.config import SpecError
+from imitax.core import spec
+from imitax.core.config import SpecError
+from imitax.core.types import Capacity, Demand
 from imitax.envs.gridworld import GridworldSettings
-from imitax.pose import pose
-from imitax.regret import evaluate
-from imitax.types import Capacity, Demand
+from imitax.tabular import mdp as exact
+from imitax.tasks.evaluate import evaluate
+from imitax.tasks.pose import pose
 
 UP, DOWN, LEFT, RIGHT = range(4)
 

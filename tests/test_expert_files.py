@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import pytest
 
 from imitax import catalogue
-from imitax.bench import expert_files
-from imitax.bench.expert_files import ExpertFile, load_experts, parse
-from imitax.bench.manifest import StoreError, settings_of
-from imitax.bench.plan import Sweep, resolve
-from imitax.bench.store import Store
-from imitax.config import SpecError
-from imitax.policies import Policy, lookup
+from imitax.bench.plans import expert_files
+from imitax.bench.plans.expert_files import ExpertFile, load_experts, parse
+from imitax.bench.plans.plan import Sweep, resolve
+from imitax.bench.results.manifest import StoreError, settings_of
+from imitax.bench.results.store import Store
+from imitax.core.config import SpecError
+from imitax.core.policies import Policy, lookup
 
 NAMES = ("iter0000000", "iter0000100")
 

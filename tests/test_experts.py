@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 from recordings import pickled
 
-from imitax.bench import cli
-from imitax.bench.experts import page, show
-from imitax.config import SpecError
+from imitax.cli import main
+from imitax.cli.experts import page, show
+from imitax.core.config import SpecError
+from imitax.core.distributions import Categorical, Certain, Normal, Point
+from imitax.core.policies import Policy
 from imitax.data import DataError
-from imitax.distributions import Categorical, Certain, Normal, Point
-from imitax.envs.gymnax_ids import GymnaxFamily
-from imitax.experts import evaluation, files, shipped
+from imitax.envs.gymnax_family import GymnaxFamily
+from imitax.experts import files, shipped
 from imitax.experts.network import Actor, Weights
-from imitax.experts.recipes import RECIPES
-from imitax.policies import Policy
+from imitax.rl import measure
+from imitax.rl.recipes import RECIPES
 
 NAMES = (
     *("Acrobot-v1", "CartPole-v1", "Catch-bsuite", "FourRooms-misc"),
@@ -241,7 +242,7 @@ def test_recorded_returns_are_reproduced(name, snapshot):
     """200 fresh episodes; both means have an error, and five of them together are allowed."""
     recorded = shipped.expert(name).manifest["snapshots"][snapshot]
     policy = shipped.policy(name, snapshot)
-    fresh = evaluation.measure(jax.random.key(1), name, policy, recorded["horizon"], 200)
+    fresh = measure.measure(jax.random.key(1), name, policy, recorded["horizon"], 200)
     errors = [(one["high"] - one["low"]) / 3.92 for one in (recorded, fresh._asdict())]
     rare = 3 / 1000 * abs(recorded["mean"])  # what a thousand episodes may have missed
     assert abs(fresh.mean - recorded["mean"]) <= 5 * math.hypot(*errors) + rare
@@ -268,7 +269,7 @@ def test_experts_fit_their_environments(name):
 
 def test_the_list_is_printed_and_written(tmp_path, capsys):
     path = tmp_path / "experts.md"
-    assert cli.main(["experts", "list", "--markdown", str(path)]) == 0
+    assert main.main(["experts", "list", "--markdown", str(path)]) == 0
     printed = capsys.readouterr().out
     text = path.read_text()
     for name in NAMES:
@@ -303,7 +304,7 @@ def test_returns_are_shown_with_their_intervals():
 def test_bad_command_lines_are_one_line(argv, words, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
-    assert cli.main(["experts", *(word.format(file=tmp_path / "file") for word in argv)]) == 2
+    assert main.main(["experts", *(word.format(file=tmp_path / "file") for word in argv)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1

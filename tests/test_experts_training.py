@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imitax import actor_critic, ppo
-from imitax.bench import cli
-from imitax.config import SpecError
-from imitax.distributions import Categorical
-from imitax.experts import evaluation, files, network, recipes, training
-from imitax.normalisation import Normaliser
-from imitax.policies import Policy
-from imitax.ppo import PPOSettings
+from imitax.cli import main
+from imitax.core.config import SpecError
+from imitax.core.distributions import Categorical
+from imitax.core.policies import Policy
+from imitax.experts import files, network
+from imitax.networks.normalisation import Normaliser
+from imitax.rl import actor_critic, expert_training, measure, ppo, recipes
+from imitax.rl.ppo import PPOSettings
 
 TINY = dataclasses.replace(
     recipes.RECIPES["CartPole-v1"],
@@ -38,7 +38,7 @@ def left_or_right(params, obs, time):
 def test_returns_are_measured_over_independent_episodes():
     """Catch: pushing right every time catches the ball only where it falls at the right wall."""
     always = Policy(jnp.array([0.0, 0.0, 1.0]), probabilities)
-    found = evaluation.measure(jax.random.key(3), "Catch-bsuite", always, 9, 2000)
+    found = measure.measure(jax.random.key(3), "Catch-bsuite", always, 9, 2000)
     assert found.mean == pytest.approx(2 / 5 - 1, abs=5 * 0.8 / 2000**0.5)
     deviation = np.sqrt(1 - found.mean**2) * np.sqrt(2000 / 1999)
     assert found.high - found.mean == pytest.approx(1.96 * deviation / 2000**0.5, rel=1e-3)
@@ -52,7 +52,7 @@ def probabilities(params, obs, time):
 
 
 def test_a_time_limit_cuts_returns():
-    found = evaluation.measure(
+    found = measure.measure(
         jax.random.key(0), "CartPole-v1", Policy(jnp.float32(0.5), left_or_right), 5, 8
     )
     assert (found.mean, found.low, found.high, found.length) == (5, 5, 5, 5)
@@ -60,8 +60,8 @@ def test_a_time_limit_cuts_returns():
 
 def test_kept_rounds_are_geometric():
     recipe = dataclasses.replace(TINY, rounds=1000, checkpoints=4)
-    assert training.kept(recipe) == (1, 10, 100, 1000)
-    assert training.kept(dataclasses.replace(TINY, rounds=2, checkpoints=64)) == (1, 2)
+    assert expert_training.kept(recipe) == (1, 10, 100, 1000)
+    assert expert_training.kept(dataclasses.replace(TINY, rounds=2, checkpoints=64)) == (1, 2)
 
 
 def test_choice_of_snapshots():
@@ -69,9 +69,9 @@ def test_choice_of_snapshots():
     best = np.array([[0.0, 300.0, 90.0], [0.0, 50.0, 100.0], [np.nan, 0.0, np.nan]])
     drawn = np.array([[-90.0, -45.0, 45.0], [-60.0, 10.0, 80.0], [np.nan, -1.0, 49.0]])
     expected = {"1": (0, 1), "2": (2, 1), "3": (2, 2), "final": (1, 2)}
-    assert training.choose(best, drawn, -100.0) == expected
+    assert expert_training.choose(best, drawn, -100.0) == expected
     with pytest.raises(SpecError, match="diverged; try another --seed"):
-        training.choose(np.full((2, 3), np.nan), drawn, 0.0)
+        expert_training.choose(np.full((2, 3), np.nan), drawn, 0.0)
 
 
 def test_mountain_energy_is_kept_without_a_push():
@@ -116,9 +116,11 @@ def test_shaping_adds_the_discounted_difference_of_potentials():
         return 10 * (x[..., 1] ** 2 / 2 + 0.0025 / 3 * (np.sin(3 * x[..., 0]) - 1))
 
     expected = reward + 0.999 * np.where(terminated, 0, potential(after)) - potential(obs)
-    np.testing.assert_allclose(training.shaped(recipe, scaling, rollout), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        expert_training.shaped(recipe, scaling, rollout), expected, atol=1e-5
+    )
     plain = dataclasses.replace(recipe, potential=None)
-    np.testing.assert_allclose(training.shaped(plain, scaling, rollout), reward, atol=1e-6)
+    np.testing.assert_allclose(expert_training.shaped(plain, scaling, rollout), reward, atol=1e-6)
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
@@ -137,11 +139,11 @@ def test_an_exported_network_is_the_trained_one(env_id):
         for leaf, key in zip(leaves, keys[2:], strict=False)
     ]
     weights = jax.tree.unflatten(tree, leaves)
-    exported = training.exported(actor, scaling, weights)
+    exported = expert_training.exported(actor, scaling, weights)
     assert {leaf.dtype for leaf in jax.tree.leaves(exported)} == {jnp.dtype("float32")}
     for act in ("mode", "sample"):
         theirs = dataclasses.replace(actor, act=act).as_policy(weights, scaling)
-        mine = Policy(exported, training.playing(actor, act))
+        mine = Policy(exported, expert_training.playing(actor, act))
         pairs = zip(*(read(policy, obs) for policy in (mine, theirs)), strict=True)
         for one, other in pairs:
             np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
@@ -159,7 +161,7 @@ def trained(tmp_path_factory):
         patch.setitem(recipes.RECIPES, "CartPole-v1", TINY)
         for folder, seed in (("one", "5"), ("again", "5"), ("other", "6")):
             line = ["experts", "train", "CartPole-v1", "--seed", seed, "--out", str(root / folder)]
-            assert cli.main(line) == 0
+            assert main.main(line) == 0
     return root
 
 
@@ -177,7 +179,7 @@ def test_training_writes_a_complete_pair(trained):
     assert held["versions"]["jax"] == jax.__version__
     for name, found in held["snapshots"].items():
         assert (found["episodes"], found["horizon"]) == (32, 60)
-        again = evaluation.measure(jax.random.key(8), "CartPole-v1", expert.policy(name), 60, 400)
+        again = measure.measure(jax.random.key(8), "CartPole-v1", expert.policy(name), 60, 400)
         width = found["high"] - found["low"] + again.high - again.low
         assert abs(again.mean - found["mean"]) < 2 * width + 1e-9, "the policy that was measured"
 
@@ -241,4 +243,4 @@ def tiny_policies(value):
 def test_sizes_that_do_not_fit_are_refused():
     settings = dataclasses.replace(TINY.settings, num_envs=3)
     with pytest.raises(SpecError, match="num_envs=3"):
-        training.train(dataclasses.replace(TINY, settings=settings), 0)
+        expert_training.train(dataclasses.replace(TINY, settings=settings), 0)

@@ -9,11 +9,12 @@ import pytest
 from classic import rows_of
 from matplotlib.image import imread
 
-from imitax.bench import cli, fairness
-from imitax.bench.label_figures import horizon_of, labels_figure, lines
-from imitax.bench.panels import styles
-from imitax.bench.report import write_report
-from imitax.bench.scores import scored, summarise_scores
+from imitax.bench.analysis.scores import scored, summarise_scores
+from imitax.bench.report import fairness
+from imitax.bench.report.figures.labels import horizon_of, labels_figure, lines
+from imitax.bench.report.figures.panels import styles
+from imitax.bench.report.write import write_report
+from imitax.cli import main
 
 PLACE = "CartPole-v1"
 
@@ -231,7 +232,7 @@ def test_an_old_directory_says_what_it_does_not_know(tmp_path):
 
 
 def test_the_command_says_how_many(reported, capsys):
-    assert cli.main(["report", str(reported)]) == 0
+    assert main.main(["report", str(reported)]) == 0
     printed = capsys.readouterr()
     told = [line for line in printed.err.splitlines() if "not matched" in line]
     assert told == [

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 from test_store import KEYS, SWEEP, table
 
-from imitax.bench import cli, suites
-from imitax.bench.manifest import StoreError, settings_of
-from imitax.bench.plan import LARGEST, Block, Share, Sweep, all_chunks, resolve
-from imitax.bench.reading import read_manifest
-from imitax.bench.store import Store
-from imitax.bench.sweep import collect, run
-from imitax.bench.tables import provenance
-from imitax.config import SpecError
+from imitax.bench.plans import suites
+from imitax.bench.plans.plan import LARGEST, Block, Share, Sweep, all_chunks, resolve
+from imitax.bench.report.markdown import provenance
+from imitax.bench.results.manifest import StoreError, settings_of
+from imitax.bench.results.reading import read_manifest
+from imitax.bench.results.store import Store
+from imitax.bench.runs.local import collect, run
+from imitax.cli import main
+from imitax.core.config import SpecError
 
 GRID = (["reset-cliff:num_states=4"], ["bc"], [3, 4], [2])
 
@@ -143,16 +144,16 @@ def test_suites_say_where_seeds_begin():
 def test_the_commands_take_a_first_seed(tmp_path, capsys):
     line = ["sweep", "--env", "reset-cliff", "--algorithm", "bc", "--horizons", "4"]
     line += ["--num-demos", "3", "--seeds", "4", "--first-seed", "50", "--out", str(tmp_path / "a")]
-    assert cli.main(line) == 0
+    assert main.main(line) == 0
     (tmp_path / "suite.toml").write_text(SUITE.replace("50", "1"))
     line = ["run", str(tmp_path / "suite.toml"), "--first-seed", "50", "--out", str(tmp_path / "b")]
-    assert cli.main(line) == 0
+    assert main.main(line) == 0
     one, other = table(tmp_path / "a"), table(tmp_path / "b")
     assert one["seed"].tolist() == [50, 51, 52, 53]
     cloned = other[other["algorithm"] == "bc"].reset_index(drop=True)
     # With a control beside it a column may hold nothing, and is of objects.
     pd.testing.assert_frame_equal(one.astype(object), cloned.astype(object), check_exact=True)
     assert other["seed"][other["algorithm"] == "expert"].tolist() == [8, 9]
-    assert cli.main([*line[:-4], "--first-seed", "-1", "--out", str(tmp_path / "c")]) == 2
+    assert main.main([*line[:-4], "--first-seed", "-1", "--out", str(tmp_path / "c")]) == 2
     assert "first seed" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()

@@ -12,12 +12,15 @@ import pandas as pd
 import pytest
 from recordings import BASELINES, IMITATION, real, written
 
-from imitax import catalogue, keys
-from imitax.bench import fit, fitted, fitting
-from imitax.config import SpecError
+from imitax import catalogue
+from imitax.bench.fits import fit as fitting
+from imitax.bench.fits import store
+from imitax.cli import fit
+from imitax.core import keys
+from imitax.core.config import SpecError
 from imitax.data import DataError
 from imitax.experts import shipped
-from imitax.rollout import rollout
+from imitax.tasks.rollout import rollout
 
 CARTPOLE = ("--algorithm", "bc:batch_size=32,learning_rate=0.01,num_steps=100")
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
@@ -31,9 +34,9 @@ def arguments(*words, env="CartPole-v1"):
 
 def command(capsys, *words, env="CartPole-v1"):
     """Exit status, standard output and the error message of `imitax fit`."""
-    from imitax.bench import cli
+    from imitax.cli import main
 
-    status = cli.main(["fit", "--env", env, *map(str, words)])
+    status = main.main(["fit", "--env", env, *map(str, words)])
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 
@@ -143,7 +146,7 @@ def test_subsets_are_nested_and_differ_between_seeds(small):
     assert len(np.unique(order, axis=0)) == 3
     steps = np.cumsum(asked.recorded.length[order], axis=1)
     np.testing.assert_array_equal(result.labels, steps[:, [0, 1, 3]].T)
-    rows = fitted.table(asked, result)
+    rows = store.table(asked, result)
     assert rows.recorded_return.tolist() == [
         pytest.approx(asked.recorded.episode_return[order[seed][:number]].mean())
         for number in (1, 2, 4)
@@ -195,7 +198,7 @@ def test_note_where_recorded_episodes_are_longer_than_the_horizon(small):
 def test_saved_policies_act_identically(tmp_path, small):
     asked, result = small
     out = tmp_path / "new" / "out"
-    fitted.save(out, asked, result)
+    store.save(out, asked, result)
     assert sorted(path.name for path in out.iterdir()) == [
         "manifest.json",
         "policies.npz",
@@ -216,7 +219,7 @@ def test_saved_policies_act_identically(tmp_path, small):
 
 def test_policies_that_are_not_there(tmp_path, small):
     out = tmp_path / "out"
-    fitted.save(out, *small)
+    store.save(out, *small)
     with pytest.raises(DataError, match=r"no policy for num_demos 3; saved: \[1, 2, 4\]"):
         fit.load_policy(out, 3, 0)
     with pytest.raises(DataError, match=r"no policy for seed 3; saved: 0 to 2"):
@@ -239,7 +242,7 @@ def test_diverged_seeds_are_counted_and_left_out(tmp_path, small):
     numbers = cells(text, "learner, 1 demonstration ")
     assert (numbers[0], *numbers[-2:]) == (15.0, 1.0, 3.0)
     assert "Diverged seeds are left out" in text
-    fitted.save(tmp_path / "out", asked, broken)
+    store.save(tmp_path / "out", asked, broken)
     rows = pd.read_parquet(tmp_path / "out" / "results")
     assert rows.status.tolist() == ["ok", "diverged"] + ["ok"] * 7
     with pytest.raises(DataError, match="seed 1 diverged with num_demos 1"):
@@ -261,7 +264,7 @@ def test_failed_write_leaves_nothing(tmp_path, small, monkeypatch):
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
     with pytest.raises(SpecError, match="out cannot be written"):
-        fitted.save(tmp_path / "out", *small)
+        store.save(tmp_path / "out", *small)
     assert not list(tmp_path.iterdir())
 
 

@@ -9,10 +9,11 @@ import pytest
 from recordings import written
 from test_fit import arguments, cells
 
-from imitax.bench import fit, fitted
-from imitax.bench.fit_notes import time_limit
-from imitax.bench.fitting import Fitted
-from imitax.policies import Policy
+from imitax.bench.fits import store
+from imitax.bench.fits.fit import Fitted
+from imitax.cli import fit
+from imitax.cli.fit_notes import time_limit
+from imitax.core.policies import Policy
 
 SHAPES = {"CartPole-v1": (4, None), "Pendulum-v1": (3, 1), "sine-path": (2, 2)}
 """Numbers in an observation, and in an action that is not discrete."""
@@ -163,7 +164,7 @@ def test_updates_and_unconverged_fits_are_counted(tmp_path):
 
 def test_the_results_say_how_each_seed_was_fitted(tmp_path):
     task = asked(tmp_path, "CartPole-v1", [200] * 3)
-    fitted.save(tmp_path / "out", task, result(task, converged=[0, 1, -1, 1, 1, 1, 1, 1]))
+    store.save(tmp_path / "out", task, result(task, converged=[0, 1, -1, 1, 1, 1, 1, 1]))
     rows = pd.read_parquet(tmp_path / "out" / "results")
     assert set(rows["gradient_updates"]) == {2800}
     assert set(rows["training_loss"]) == {0.25}

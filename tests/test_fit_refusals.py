@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from recordings import baselines, imitation, pickled, written
 
-from imitax.bench import cli, fitting
+from imitax.bench.fits import fit
+from imitax.cli import main
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
 OTHER = "recorded in this environment"
@@ -18,14 +19,14 @@ def refused(tmp_path, capsys, monkeypatch):
     def never(*_):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(fitting, "fit", never)
-    monkeypatch.setattr("imitax.bench.fit.fit", never)
+    monkeypatch.setattr(fit, "fit", never)
+    monkeypatch.setattr("imitax.cli.fit.fit", never)
 
     def run(path, *words, env="CartPole-v1", algorithm="bc", out=None):
         before = {entry: entry.stat().st_mtime_ns for entry in tmp_path.rglob("*")}
         out = tmp_path / "out" if out is None else out
         asked = ["--algorithm", algorithm, "--env", env, "--demos", str(path), "--out", str(out)]
-        assert cli.main(["fit", *asked, *map(str, words)]) == 2
+        assert main.main(["fit", *asked, *map(str, words)]) == 2
         captured = capsys.readouterr()
         assert captured.out == ""
         message = captured.err

@@ -10,21 +10,14 @@ import optax
 import pytest
 from probes import Probe
 
-from imitax import (
-    actor_critic,
-    catalogue,
-    critics,
-    fused,
-    fused_critic,
-    fused_ppo,
-    kernels,
-    ppo,
-    sampled_games,
-    tiles,
-)
-from imitax.actor_critic import Net
-from imitax.normalisation import Normaliser
-from imitax.pairs import Expert, Seen
+from imitax import catalogue
+from imitax.games import critic as critics
+from imitax.games import critic_kernel, network_player
+from imitax.games.pairs import Expert, Seen
+from imitax.kernels import api, pallas, tiles
+from imitax.networks.normalisation import Normaliser
+from imitax.rl import actor_critic, ppo, ppo_kernel
+from imitax.rl.actor_critic import Net
 
 quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": "0"})
 """One program instead of a compilation for each operation; LLVM is not to try, it runs once."""
@@ -35,7 +28,7 @@ EPS, RATE, MOST = 1e-5, 1e-2, 0.5
 @pytest.fixture
 def kernels_are_used(monkeypatch):
     """As on a GPU; without one the kernels are interpreted."""
-    monkeypatch.setattr(fused, "available", lambda: True)
+    monkeypatch.setattr(api, "available", lambda: True)
 
 
 def first_loss(outputs, columns, numbers):
@@ -56,7 +49,7 @@ def rows_of(key, steps, batch):
     keys = jax.random.split(key, 3)
     inputs = jax.random.normal(keys[0], (steps, batch, WIDTHS[0][0]))
     columns = tuple(jax.random.normal(key, (steps, batch)) for key in keys[1:])
-    return fused.Rows(inputs, columns)
+    return api.Rows(inputs, columns)
 
 
 def by_optax(nets, params, rows, numbers, most):
@@ -80,7 +73,7 @@ def by_optax(nets, params, rows, numbers, most):
 
 
 def flat(params):
-    return jnp.concatenate([fused.flat(one) for one in params])
+    return jnp.concatenate([api.flat(one) for one in params])
 
 
 @pytest.mark.parametrize(
@@ -90,7 +83,7 @@ def flat(params):
 def test_steps_are_those_of_optax(activation, batch, most):
     """Over several steps from a state with moments, for two seeds at once."""
     nets, numbers = nets_of(activation), (0.3, 0.7)
-    recipe = fused.Recipe(WIDTHS, activation, (first_loss, second_loss), EPS, clips=bool(most))
+    recipe = api.Recipe(WIDTHS, activation, (first_loss, second_loss), EPS, clips=bool(most))
 
     def both(key):
         keys = jax.random.split(key, 4)
@@ -101,8 +94,8 @@ def test_steps_are_those_of_optax(activation, batch, most):
         wanted = by_optax(
             nets, params, jax.tree.map(lambda *x: jnp.concatenate(x), first, second), numbers, most
         )
-        before = fused.Moments(flat(moments.mu), flat(moments.nu), moments.count)
-        found = fused.descend(recipe, flat(start), before, second, RATE, most, numbers)
+        before = api.Moments(flat(moments.mu), flat(moments.nu), moments.count)
+        found = api.descend(recipe, flat(start), before, second, RATE, most, numbers)
         return found, wanted, flat(start)
 
     (weights, moments), (params, adam), start = quickly(jax.vmap(both))(
@@ -121,17 +114,17 @@ def test_rounded_slopes_keep_their_size(monkeypatch, size):
     """With operands of 11 bits, whatever the size of the loss, errors stay relative."""
     nets, numbers = nets_of("tanh"), (0.3, 0.7)
     losses = [lambda *of, loss=loss: size * loss(*of) for loss in (first_loss, second_loss)]
-    recipe = fused.Recipe(WIDTHS, "tanh", tuple(losses), EPS)
+    recipe = api.Recipe(WIDTHS, "tanh", tuple(losses), EPS)
     keys = jax.random.split(jax.random.key(0), 3)
     blank = jnp.zeros((1, WIDTHS[0][0]))
     start = flat([net.init(one, blank) for net, one in zip(nets, keys[:2], strict=True)])
-    before = fused.Moments(0.0 * start, 0.0 * start, jnp.int32(0))
+    before = api.Moments(0.0 * start, 0.0 * start, jnp.int32(0))
     first = {}
     for half in (False, True):
         rounding = tiles.Tools("tanh", interpret=True, half=half)
-        monkeypatch.setattr(fused, "_tools", lambda _, tools=rounding: tools)
+        monkeypatch.setattr(api, "_tools", lambda _, tools=rounding: tools)
         rows = rows_of(keys[2], 1, 128)
-        _, after = fused.descend(recipe, start, before, rows, RATE, numbers=numbers)
+        _, after = api.descend(recipe, start, before, rows, RATE, numbers=numbers)
         first[half] = np.asarray(after.first)
     error = np.linalg.norm(first[True] - first[False]) / np.linalg.norm(first[False])
     assert 1e-6 < error < 2.0**-11
@@ -148,7 +141,7 @@ def test_outputs_are_those_of_flax(activation, rows, widths):
         params = net.init(key, jnp.zeros((1, widths[0])))
         bias = jax.tree.map(lambda leaf: leaf + 0.1, params)
         inputs = jax.random.normal(key, (rows, widths[0]))
-        return fused.outputs(activation, bias, inputs), net.apply(bias, inputs)
+        return api.outputs(activation, bias, inputs), net.apply(bias, inputs)
 
     found, wanted = quickly(jax.vmap(both))(jax.random.split(jax.random.key(1), 3))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
@@ -157,9 +150,9 @@ def test_outputs_are_those_of_flax(activation, rows, widths):
 def test_a_vector_of_weights_is_the_weights():
     net = Net((32, 16), 3)
     params = net.init(jax.random.key(2), jnp.zeros((1, 5)))
-    vector, widths = fused.flat(params), (5, 32, 16, 3)
-    assert vector.shape == (fused.size_of(widths),)
-    again = fused.unflat(vector, widths)
+    vector, widths = api.flat(params), (5, 32, 16, 3)
+    assert vector.shape == (api.size_of(widths),)
+    again = api.unflat(vector, widths)
     assert jax.tree.structure(again) == jax.tree.structure(params)
     jax.tree.map(np.testing.assert_array_equal, again, params)
 
@@ -181,20 +174,20 @@ def test_a_vector_of_weights_is_the_weights():
     ],
 )
 def test_what_fits(widths, batch, does):
-    assert fused.fits(widths, batch) == does
+    assert api.fits(widths, batch) == does
 
 
 def test_kernels_have_32_bits():
     with jax.enable_x64(True):
-        assert not fused.fits((4, 64, 64, 2), 64)
+        assert not api.fits((4, 64, 64, 2), 64)
 
 
 def test_kernels_are_for_gpus_that_are_there(monkeypatch):
     class Device:
         platform, device_kind, compute_capability = "gpu", "NVIDIA A100", "8.0"
 
-    assert not fused.available()  # the tests run on a CPU
-    decide = fused.available.__wrapped__
+    assert not api.available()  # the tests run on a CPU
+    decide = api.available.__wrapped__
     monkeypatch.setattr(jax, "devices", lambda: [Device()])
     assert decide()
     for name, value in (("compute_capability", "7.5"), ("device_kind", "AMD"), ("platform", "tpu")):
@@ -237,17 +230,17 @@ def test_ppo_improves_alike(monkeypatch):
         return player
 
     plain = rounds(player)
-    monkeypatch.setattr(fused, "available", lambda: True)
+    monkeypatch.setattr(api, "available", lambda: True)
     calls = []
-    real = fused_ppo.descend
-    monkeypatch.setattr(fused_ppo, "descend", lambda *args: calls.append(1) or real(*args))
+    real = ppo_kernel.descend
+    monkeypatch.setattr(ppo_kernel, "descend", lambda *args: calls.append(1) or real(*args))
     found = rounds(player)
     assert calls == [1]  # traced once for both rounds
     assert jax.tree.structure(found) == jax.tree.structure(plain)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-6)
     jax.tree.map(close, found.weights, plain.weights)
     jax.tree.map(close, found.moments, plain.moments)
-    assert np.abs(fused.flat(plain.weights.policy) - fused.flat(player.weights.policy)).max() > 1e-3
+    assert np.abs(api.flat(plain.weights.policy) - api.flat(player.weights.policy)).max() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -264,23 +257,23 @@ def test_discriminators_answer_alike(monkeypatch, settings):
     expert = Expert(*shown, None, jnp.int32(30), jnp.float32(0.1))
     seen = Seen(rollout, jnp.float32(0.2), None, jnp.int32(0))
     loss, form = ("jensen-shannon", "softplus") if name == "gail" else ("wasserstein", "logit")
-    player = sampled_games.network_player(env, config, loss, form)
+    player = network_player.network_player(env, config, loss, form)
     state = quickly(lambda: player.start(key, actor, expert))()
 
     def respond():
         return quickly(lambda state: player.respond(key, actor, None, state, expert, seen))(state)
 
     plain = respond()
-    monkeypatch.setattr(fused, "available", lambda: True)
+    monkeypatch.setattr(api, "available", lambda: True)
     calls = []
-    real = fused_critic.descend
-    monkeypatch.setattr(fused_critic, "descend", lambda *args: calls.append(1) or real(*args))
+    real = critic_kernel.descend
+    monkeypatch.setattr(critic_kernel, "descend", lambda *args: calls.append(1) or real(*args))
     found = respond()
     assert calls
     assert jax.tree.structure(found) == jax.tree.structure(plain)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-6)
     jax.tree.map(close, found, plain)
-    assert np.abs(fused.flat(plain.params) - fused.flat(state.params)).max() > 1e-3
+    assert np.abs(api.flat(plain.params) - api.flat(state.params)).max() > 1e-3
 
 
 def test_what_is_differentiated_is_not_a_kernel(kernels_are_used):
@@ -314,7 +307,7 @@ def test_penalised_and_normalised_discriminators_are_left_to_xla(kernels_are_use
         config = catalogue.algorithm(text, env).config
         loss = "likelihood" if text.startswith("maxent") else "jensen-shannon"
         critic = critics.critic(actor, config, loss, absorbing=False)
-        assert fused_critic.fits(critic, config, expert) == does
+        assert critic_kernel.fits(critic, config, expert) == does
 
 
 # --- for a GPU ---------------------------------------------------------------------------------
@@ -334,20 +327,20 @@ def a_gpu():
 @pytest.mark.parametrize("batch", [64, 256])
 def test_the_kernels_lower_for_cuda(batch):
     widths = ((4, 64, 64, 2), (4, 64, 64, 1))
-    losses = (fused_ppo.policy_loss, fused_ppo.value_loss)
-    recipe = fused.Recipe(widths, "tanh", losses, EPS, clips=True)
-    size = sum(map(fused.size_of, widths))
+    losses = (ppo_kernel.policy_loss, ppo_kernel.value_loss)
+    recipe = api.Recipe(widths, "tanh", losses, EPS, clips=True)
+    size = sum(map(api.size_of, widths))
     on_gpu = tiles.Tools("tanh", interpret=False, half=True)
-    rows = fused.Rows(jnp.zeros((3, 2, batch, 4)), (jnp.zeros((3, 2, batch)),) * 4)
+    rows = api.Rows(jnp.zeros((3, 2, batch, 4)), (jnp.zeros((3, 2, batch)),) * 4)
 
     def steps(state, rows):
-        return kernels.descend(recipe, state, jnp.ones((2, 2)), jnp.ones(4), rows, on_gpu)
+        return pallas.descend(recipe, state, jnp.ones((2, 2)), jnp.ones(4), rows, on_gpu)
 
     def look(weights, inputs):
-        return kernels.outputs(weights, inputs, on_gpu)
+        return pallas.outputs(weights, inputs, on_gpu)
 
     params = Net((64, 64), 2).init(jax.random.key(0), jnp.zeros((1, 4)))
-    weights = [jnp.stack([leaf] * 3) for leaf in fused.leaves(params)]
+    weights = [jnp.stack([leaf] * 3) for leaf in api.leaves(params)]
     cases = [(steps, [jnp.zeros((3, size))] * 3, rows), (look, weights, rows.inputs[:, 0])]
     for function, *args in cases:
         with a_gpu():

@@ -12,12 +12,12 @@ import oracles
 import pytest
 
 import imitax
-from imitax import mdp as exact
+from imitax.algorithms.adversarial.gail_game import GAILConfig, flow_policy, gaps, reward_form
+from imitax.algorithms.adversarial.gail_steps import step_sizes
+from imitax.core.policies import tabular
+from imitax.core.types import Capacity, Demonstrations, Problem
 from imitax.envs.tabular import TabularParams
-from imitax.gail_game import GAILConfig, flow_policy, gaps, reward_form
-from imitax.gail_steps import step_sizes
-from imitax.policies import tabular
-from imitax.types import Capacity, Demonstrations, Problem
+from imitax.tabular import mdp as exact
 
 ROUNDING = 1e-10  # float64, some thousand operations on numbers of order ten
 H, S, A, NUM_DEMOS = 3, 4, 3, 5

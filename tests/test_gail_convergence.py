@@ -11,7 +11,7 @@ import pytest
 from scipy.optimize import linprog
 
 import imitax
-from imitax.types import Capacity
+from imitax.core.types import Capacity
 
 PLACES = ("reset-cliff", "recoverable-cliff", "standard-imitation")
 SMALL = "num_states=5,num_actions=2,initial=uniform"
@@ -46,7 +46,7 @@ def solve(env, factory, config, horizon, instances):
         algorithm = factory(env, config)
         trained = imitax.train(instance.learner_key, algorithm, problem)
         policy = algorithm.policy(problem, trained.state)
-        lost = imitax.mdp.regret(
+        lost = imitax.tabular.mdp.regret(
             instance.params.mdp, instance.params.expert_policy, policy.params, horizon
         )
         gaps = trained.state.best

@@ -10,8 +10,8 @@ import oracles
 import pytest
 
 import imitax
-from imitax.bench.program import compiler_options
-from imitax.types import Capacity
+from imitax.bench.programs.program import compiler_options
+from imitax.core.types import Capacity
 
 SETTINGS = "gail:divergence=tv,discriminator_rate=2.0,num_steps=8000,tolerance=1e-05"
 PLACES, NUM_SEEDS, TIE_BREAK = ("reset-cliff", "standard-imitation"), 32, 0.003

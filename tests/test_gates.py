@@ -8,8 +8,8 @@ import numpy as np
 import oracles
 import pytest
 
-from imitax.bench.plan import Sweep
-from imitax.bench.sweep import collect
+from imitax.bench.plans.plan import Sweep
+from imitax.bench.runs.local import collect
 
 CLIFFS = ("standard-imitation", "reset-cliff", "recoverable-cliff")
 UNSEEN = ("uniform", "first")

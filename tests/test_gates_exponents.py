@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 import imitax
-from imitax.bench import cli
-from imitax.bench.plan import Sweep
-from imitax.bench.statistics import slope
-from imitax.bench.sweep import collect
+from imitax.bench.analysis.statistics import slope
+from imitax.bench.plans.plan import Sweep
+from imitax.bench.runs.local import collect
+from imitax.cli import main
+from imitax.core.policies import tabulate
 from imitax.envs.tabular import TabularFamily
-from imitax.policies import tabulate
 
 HORIZONS = (8, 16, 32, 64, 128)
 RESET = "reset-cliff:num_states=21,num_actions=5,initial=dyadic"
@@ -30,7 +30,7 @@ def swept(out, environments, algorithms, horizons, num_demos, seeds):
     """The rows that one command line leaves in a directory."""
     line = ["sweep", "--env", *environments, "--algorithm", *algorithms]
     line += ["--horizons", *words(horizons), "--num-demos", str(num_demos)]
-    assert cli.main([*line, "--seeds", str(seeds), "--out", str(out)]) == 0
+    assert main.main([*line, "--seeds", str(seeds), "--out", str(out)]) == 0
     rows = pd.read_parquet(out / "results")
     assert len(rows) == len(environments) * len(algorithms) * len(horizons) * seeds
     assert set(rows["status"]) == {"ok"}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import imitax
-from imitax import controls
-from imitax.distributions import Categorical, Point
-from imitax.policies import Policy
-from imitax.rollout import rollout, total_reward
+from imitax.algorithms import baselines
+from imitax.core.distributions import Categorical, Point
+from imitax.core.policies import Policy
+from imitax.tasks.rollout import rollout, total_reward
 
 
 def pump(params, obs, time):
@@ -24,7 +24,7 @@ def pump_force(params, obs, time):
 
 
 def at_random(name):
-    return controls.uniform(imitax.environment(name).action_space(), name)
+    return baselines.uniform(imitax.environment(name).action_space(), name)
 
 
 ENDING = {

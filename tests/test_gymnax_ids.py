@@ -8,12 +8,12 @@ import pytest
 from test_gymnax_episodes import draw, pump, pump_force
 
 import imitax
-from imitax.config import SpecError
-from imitax.distributions import Categorical
-from imitax.envs.gymnax_ids import GymnaxFamily, GymnaxSettings
+from imitax.core.config import SpecError
+from imitax.core.distributions import Categorical
+from imitax.core.policies import Policy
+from imitax.core.types import Capacity, Demand
+from imitax.envs.gymnax_family import GymnaxFamily, GymnaxSettings
 from imitax.experts import shipped
-from imitax.policies import Policy
-from imitax.types import Capacity, Demand
 
 
 def cartpole_step(state, push, length):

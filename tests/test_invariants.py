@@ -15,14 +15,16 @@ import oracles
 import pytest
 
 import imitax
-from imitax import catalogue, game, rewards
-from imitax import mdp as exact
+from imitax import catalogue
+from imitax.core.policies import tabular
+from imitax.core.types import Capacity, Demonstrations, Problem
 from imitax.envs.random_mdp import RandomMDPSettings
 from imitax.envs.tabular import TabularFamily, TabularParams
 from imitax.experts import planned
-from imitax.policies import tabular
-from imitax.pose import Instance, demonstrate
-from imitax.types import Capacity, Demonstrations, Problem
+from imitax.tabular import mdp as exact
+from imitax.tabular import moments
+from imitax.tasks import reward_metrics
+from imitax.tasks.pose import Instance, demonstrate
 
 H, N = 7, 9
 SHAPES = [(5, 3), (1, 2), (4, 1)]
@@ -166,7 +168,7 @@ def results(spec, num_states, num_actions, wide):
     def one(instance):
         problem = dataclasses.replace(instance.problem, horizon=jnp.int32(H))
         policy, trained = learn(algorithm, dataclasses.replace(instance, problem=problem))
-        rows = imitax.policies.tabulate(policy, num_states, H)
+        rows = imitax.core.policies.tabulate(policy, num_states, H)
         return jnp.broadcast_to(rows, (H, *shape)), trained.metrics.equilibrium_gap
 
     rows, gap = jax.jit(jax.vmap(one))(some)
@@ -260,7 +262,7 @@ def plans(offset, wide):
     def one(mdp):
         mdp = mdp._replace(step_reward=mdp.step_reward + offset)
         soft, hard = (planned(mdp, temperature, jnp.int32(H), H) for temperature in (0.3, 0.0))
-        return soft, game.visits(mdp, jnp.log(soft), jnp.int32(H), 1.0), hard
+        return soft, moments.visits(mdp, jnp.log(soft), jnp.int32(H), 1.0), hard
 
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(mdp))
 
@@ -314,7 +316,7 @@ def test_other_names_of_states_and_actions_give_the_same_policy(wide, spec):
         problem = Problem(hidden, *sizes, seen, tabular(expert), hidden, Capacity(H, N))
         instance = Instance(params, tabular(expert), problem, jax.random.key(0), jax.random.key(1))
         policy = learn(algorithm, instance)[0]
-        rows = jnp.broadcast_to(imitax.policies.tabulate(policy, S, H), (H, S, A))
+        rows = jnp.broadcast_to(imitax.core.policies.tabulate(policy, S, H), (H, S, A))
         return rows, exact.regret(mdp, expert, rows, jnp.int32(H))
 
     run, names = jax.jit(jax.vmap(one)), (rng.permutation(S), np.array([2, 0, 1]))
@@ -333,9 +335,9 @@ def test_the_scale_of_rewards_is_nothing_to_epic(wide, scale):
     del wide
     rng = np.random.default_rng(11)
     left, right = (jnp.asarray(x, float) for x in rng.normal(size=(2, 10, 5)))
-    distance = float(rewards.epic_distance(left, right))
+    distance = float(reward_metrics.epic_distance(left, right))
     cubes = (np.repeat(np.asarray(x)[..., None], 10, axis=2) for x in (left, right))
     assert distance == pytest.approx(oracles.epic_distance(*cubes, 1.0), abs=1e-5)
     for one, other in ((scale, scale), (scale, 1.0), (1.0, scale)):
-        again = float(rewards.epic_distance(one * left, other * right))
+        again = float(reward_metrics.epic_distance(one * left, other * right))
         assert again == pytest.approx(distance, abs=1e-5)

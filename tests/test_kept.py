@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from imitax import catalogue
-from imitax.bench import kept
-from imitax.bench.program import Program, Setup, seed_mesh
-from imitax.types import Capacity
+from imitax.bench.programs import executables
+from imitax.bench.programs.program import Program, Setup, seed_mesh
+from imitax.core.types import Capacity
 
 SPEC = "reset-cliff:num_states=4"
 
@@ -34,7 +34,7 @@ def cache_is_on(tmp_path):
 
 
 def a_program(monkeypatch, path, algorithm="bc"):
-    monkeypatch.setattr(kept, "place_of", lambda *_: path)
+    monkeypatch.setattr(executables, "place_of", lambda *_: path)
     setup, config = parts(algorithm=algorithm)
     return Program(setup, config, 4, seed_mesh(1), 2), config
 
@@ -78,7 +78,7 @@ def test_a_name_says_what_a_program_depends_on(cache_is_on, monkeypatch):
     def name(*made, extra=(4, 2), mesh=mesh):
         setup, config = made or parts()
         structure = str(jax.tree.structure(config))
-        return kept.place_of(mesh, setup, type(config), structure, *extra)
+        return executables.place_of(mesh, setup, type(config), structure, *extra)
 
     setup, config = parts()
     names = [
@@ -100,7 +100,7 @@ def test_a_name_says_what_a_program_depends_on(cache_is_on, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     names.append(name())
     monkeypatch.delenv("XLA_FLAGS")
-    monkeypatch.setattr(kept, "_code", lambda: b"another version of a file")
+    monkeypatch.setattr(executables, "_code", lambda: b"another version of a file")
     names.append(name())
     monkeypatch.undo()
     assert None not in names
@@ -114,7 +114,7 @@ def test_values_that_are_arguments_are_no_part_of_a_name(cache_is_on):
     for rate in (1.0, 2.0):
         setup, config = parts(algorithm=f"gail:rate={rate}")
         structure = str(jax.tree.structure(config))
-        found.add(kept.place_of(seed_mesh(1), setup, type(config), structure))
+        found.add(executables.place_of(seed_mesh(1), setup, type(config), structure))
     assert len(found) == 1
 
 
@@ -132,22 +132,22 @@ def foreign(env, config):
 @pytest.mark.parametrize("part", [Foreign(), foreign, lambda env, config: None, {"a": [Foreign]}])
 def test_what_nobody_can_name_is_not_kept(cache_is_on, part):
     setup, _ = parts()
-    assert kept.place_of(seed_mesh(1), setup) is not None
-    assert kept.place_of(seed_mesh(1), setup, part) is None
+    assert executables.place_of(seed_mesh(1), setup) is not None
+    assert executables.place_of(seed_mesh(1), setup, part) is None
 
 
 def test_arrays_count_by_value(cache_is_on):
     one, same, other = (jnp.arange(3.0), jnp.arange(3.0), jnp.arange(1.0, 4.0))
-    names = [kept.place_of(seed_mesh(1), array) for array in (one, same, other)]
+    names = [executables.place_of(seed_mesh(1), array) for array in (one, same, other)]
     assert names[0] == names[1] != names[2]
 
 
 def test_nothing_is_kept_without_a_local_cache(cache_is_on):
     jax.config.update("jax_compilation_cache_dir", "gs://bucket/cache")
-    assert kept.place_of(seed_mesh(1)) is None
+    assert executables.place_of(seed_mesh(1)) is None
     jax.config.update("jax_compilation_cache_dir", str(cache_is_on))
     jax.config.update("jax_enable_compilation_cache", False)
-    assert kept.place_of(seed_mesh(1)) is None
+    assert executables.place_of(seed_mesh(1)) is None
 
 
 def test_files_change_the_digest_of_the_code(monkeypatch, tmp_path):
@@ -155,8 +155,8 @@ def test_files_change_the_digest_of_the_code(monkeypatch, tmp_path):
     package = tmp_path / "imitax"
     package.mkdir()
     (package / "__init__.py").write_text("one = 1\n")
-    monkeypatch.setattr(kept.imitax, "__file__", str(package / "__init__.py"))
-    digest = kept._code.__wrapped__
+    monkeypatch.setattr(executables.imitax, "__file__", str(package / "__init__.py"))
+    digest = executables._code.__wrapped__
     before = digest()
     assert digest() == before
     (package / "table.csv").write_text("1\n")

@@ -1,14 +1,14 @@
-"""`imitax.bench.layout`: chunks that are stored, blocks that are computed, memory that suffices."""
+"""`imitax.bench.programs.seed_blocks`: chunks that are stored, blocks that are computed, memory that suffices."""
 
 import numpy as np
 import pytest
 
 from imitax import catalogue
-from imitax.bench import layout
-from imitax.bench.plan import CHUNK_SIZE, Sweep, resolve
-from imitax.bench.program import seed_mesh
-from imitax.bench.sweep import Stats, run
-from imitax.types import Capacity
+from imitax.bench.plans.plan import CHUNK_SIZE, Sweep, resolve
+from imitax.bench.programs import seed_blocks
+from imitax.bench.programs.program import seed_mesh
+from imitax.bench.runs.local import Stats, run
+from imitax.core.types import Capacity
 
 LANE = "bc:num_steps=2,hidden=8,batch_size=8"
 
@@ -23,16 +23,19 @@ def planned(environment="reset-cliff:num_states=4", algorithm="bc", seeds=20, **
 )
 def test_blocks_are_equal_and_cover_the_chunk(seeds, asked, block, width):
     plan = planned(seeds=seeds, block=asked)
-    program = layout.build(plan.sweep, plan.groups[0], seed_mesh(1))
+    program = seed_blocks.build(plan.sweep, plan.groups[0], seed_mesh(1))
     assert (program.block, program.width) == (block, width)
 
 
 def test_networks_come_in_small_blocks_on_a_cpu_and_tables_in_larger_ones():
     small = planned("lane", LANE, seeds=64).groups[0]
-    assert layout.first_block(small) == layout.NETWORK_BLOCK
-    assert layout.first_block(planned().groups[0]) == layout.TABLE_BLOCK
-    assert layout.first_block(planned(algorithm="expert").groups[0]) == layout.TABLE_BLOCK
-    assert layout.first_block(planned(algorithm="bc:policy=mlp").groups[0]) == layout.NETWORK_BLOCK
+    assert seed_blocks.first_block(small) == seed_blocks.NETWORK_BLOCK
+    assert seed_blocks.first_block(planned().groups[0]) == seed_blocks.TABLE_BLOCK
+    assert seed_blocks.first_block(planned(algorithm="expert").groups[0]) == seed_blocks.TABLE_BLOCK
+    assert (
+        seed_blocks.first_block(planned(algorithm="bc:policy=mlp").groups[0])
+        == seed_blocks.NETWORK_BLOCK
+    )
 
 
 def test_large_tables_come_in_smaller_blocks():
@@ -40,24 +43,24 @@ def test_large_tables_come_in_smaller_blocks():
     config, sizes = planned().groups[0].tasks[0].algorithm.config, []
     for states, horizon in ((10, 64), (100, 64), (100, 400), (100, 100_000)):
         env = catalogue.environment(f"reset-cliff:num_states={states},num_actions=5")
-        block = layout.block_on_cpu(env, config, Capacity(horizon, 1))
+        block = seed_blocks.block_on_cpu(env, config, Capacity(horizon, 1))
         sizes.append(block)
         table = 4 * horizon * states * 5
-        assert block * table <= layout.TABLE_BYTES or block == layout.NETWORK_BLOCK
-        assert 2 * block * table > layout.TABLE_BYTES or block == layout.TABLE_BLOCK
+        assert block * table <= seed_blocks.TABLE_BYTES or block == seed_blocks.NETWORK_BLOCK
+        assert 2 * block * table > seed_blocks.TABLE_BYTES or block == seed_blocks.TABLE_BLOCK
     assert sizes == [128, 32, 8, 8]
 
 
 def test_a_block_shrinks_until_it_fits_the_memory(monkeypatch):
     plan = planned(seeds=64)
-    whole = layout.build(plan.sweep, plan.groups[0], seed_mesh(1))
+    whole = seed_blocks.build(plan.sweep, plan.groups[0], seed_mesh(1))
     assert whole.block == 64
-    monkeypatch.setattr(layout, "memory_per_device", lambda mesh: whole.bytes_per_device // 3)
-    fitting = layout.build(plan.sweep, plan.groups[0], seed_mesh(1))
+    monkeypatch.setattr(seed_blocks, "memory_per_device", lambda mesh: whole.bytes_per_device // 3)
+    fitting = seed_blocks.build(plan.sweep, plan.groups[0], seed_mesh(1))
     assert fitting.bytes_per_device <= whole.bytes_per_device // 3
     assert 1 < fitting.block < 64
-    monkeypatch.setattr(layout, "memory_per_device", lambda mesh: 0)
-    assert layout.build(plan.sweep, plan.groups[0], seed_mesh(1)).block == 1
+    monkeypatch.setattr(seed_blocks, "memory_per_device", lambda mesh: 0)
+    assert seed_blocks.build(plan.sweep, plan.groups[0], seed_mesh(1)).block == 1
 
 
 def test_what_a_program_needs_is_told():
@@ -68,7 +71,7 @@ def test_what_a_program_needs_is_told():
 
 
 def test_memory_at_hand_is_a_share_of_the_machine():
-    one, host = layout.memory_per_device(seed_mesh(1)), layout.host_memory()
+    one, host = seed_blocks.memory_per_device(seed_mesh(1)), seed_blocks.host_memory()
     assert 2**28 < one < host
 
 
@@ -88,7 +91,11 @@ def seconds_of(rates):
 SEARCHES = {
     "saturated": ([1e5, 1.05e5], 1, 2),
     "knee": ([1e5, 1.9e5, 3e5, 3.1e5], 4, 4),
-    "every chunk pays": ([1e5, 2e5, 4e5, 8e5, 16e5, 32e5], layout.LARGEST_CHUNK // CHUNK_SIZE, 5),
+    "every chunk pays": (
+        [1e5, 2e5, 4e5, 8e5, 16e5, 32e5],
+        seed_blocks.LARGEST_CHUNK // CHUNK_SIZE,
+        5,
+    ),
 }
 
 
@@ -97,22 +104,22 @@ def test_chunks_are_doubled_as_long_as_that_pays(name, monkeypatch):
     rates, factor, tried = SEARCHES[name]
     rates = {CHUNK_SIZE * 2**k: rate for k, rate in enumerate(rates)}
     build, seconds = seconds_of(rates)
-    monkeypatch.setattr(layout, "build", build)
-    monkeypatch.setattr(layout, "_seconds", seconds)
-    monkeypatch.setattr(layout, "SEARCH_SHARE", np.inf)
-    found, trials = layout.find_chunk_size(planned(seeds=10**6))
+    monkeypatch.setattr(seed_blocks, "build", build)
+    monkeypatch.setattr(seed_blocks, "_seconds", seconds)
+    monkeypatch.setattr(seed_blocks, "SEARCH_SHARE", np.inf)
+    found, trials = seed_blocks.find_chunk_size(planned(seeds=10**6))
     assert found == factor * CHUNK_SIZE
     assert [trial.chunk_size for trial in trials] == [CHUNK_SIZE * 2**k for k in range(tried)]
 
 
 def test_nothing_is_tried_where_it_cannot_pay(monkeypatch):
-    monkeypatch.setattr(layout, "build", None)
-    assert layout.find_chunk_size(planned(seeds=8 * CHUNK_SIZE)) == (CHUNK_SIZE, [])
-    assert layout.find_chunk_size(planned("lane", LANE, seeds=16384)) == (CHUNK_SIZE, [])
+    monkeypatch.setattr(seed_blocks, "build", None)
+    assert seed_blocks.find_chunk_size(planned(seeds=8 * CHUNK_SIZE)) == (CHUNK_SIZE, [])
+    assert seed_blocks.find_chunk_size(planned("lane", LANE, seeds=16384)) == (CHUNK_SIZE, [])
 
 
 def test_a_search_takes_a_small_part_of_the_run(monkeypatch):
     build, seconds = seconds_of({CHUNK_SIZE * 2**k: 1e9 * 2**k for k in range(8)})
-    monkeypatch.setattr(layout, "build", build)
-    monkeypatch.setattr(layout, "_seconds", seconds)
-    assert len(layout.find_chunk_size(planned(seeds=8 * CHUNK_SIZE + 1))[1]) == 1
+    monkeypatch.setattr(seed_blocks, "build", build)
+    monkeypatch.setattr(seed_blocks, "_seconds", seconds)
+    assert len(seed_blocks.find_chunk_size(planned(seeds=8 * CHUNK_SIZE + 1))[1]) == 1

@@ -10,11 +10,11 @@ import pytest
 from game_oracles import continuous_features, discrete_features
 from probes import Probe
 
-from imitax import linear_rewards
-from imitax.actor_critic import actor
-from imitax.linear_rewards import LinearState
-from imitax.pairs import Expert, Pairs, Seen
-from imitax.ppo import Rollout
+from imitax.games import linear_player
+from imitax.games.linear_player import LinearState
+from imitax.games.pairs import Expert, Pairs, Seen
+from imitax.rl.actor_critic import actor
+from imitax.rl.ppo import Rollout
 
 DISCRETE, CONTINUOUS = actor(Probe(), (8,)), actor(Probe(continuous=True), (8,))
 ACTORS = pytest.mark.parametrize("own", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
@@ -57,7 +57,7 @@ def order_of(own):
     x, action = sample(own, 99, 40)
     absorbed = np.arange(40) % 3 == 0
     pairs = Pairs(jnp.asarray(x), jnp.asarray(action), jnp.float32(absorbed))
-    found = np.asarray(linear_rewards.features(own, pairs), float)
+    found = np.asarray(linear_player.features(own, pairs), float)
     wanted = phi(own, x, action, absorbed)
     assert found.shape == wanted.shape
     apart = np.abs(found[:, None, :] - wanted[:, :, None]).max(0)
@@ -84,28 +84,28 @@ def state_of(theta=None, moments=None):
 
 
 def test_the_answer_in_the_ball_is_the_direction_of_the_gap():
-    theta, _ = linear_rewards.answer("l2-ball", settings(), state_of(), jnp.float32(GAP))
+    theta, _ = linear_player.answer("l2-ball", settings(), state_of(), jnp.float32(GAP))
     np.testing.assert_allclose(theta, GAP / np.linalg.norm(GAP), rtol=1e-6)
     others = np.random.default_rng(0).normal(size=(1000, 4))
     others /= np.linalg.norm(others, axis=-1, keepdims=True)
     assert (others @ GAP).max() < theta @ GAP
-    still, _ = linear_rewards.answer("l2-ball", settings(), state_of(), jnp.zeros(4))
+    still, _ = linear_player.answer("l2-ball", settings(), state_of(), jnp.zeros(4))
     np.testing.assert_array_equal(still, 0.0)
 
 
 def test_the_answer_on_the_simplex_is_its_best_corner():
-    theta, _ = linear_rewards.answer("simplex", settings(), state_of(), jnp.float32(GAP))
+    theta, _ = linear_player.answer("simplex", settings(), state_of(), jnp.float32(GAP))
     np.testing.assert_array_equal(theta, [0.0, -1.0, 0.0, 0.0])
     corners = np.concatenate([np.eye(4), -np.eye(4)])
     np.testing.assert_allclose(theta @ GAP, (corners @ GAP).max(), rtol=1e-6)
-    turned, _ = linear_rewards.answer("simplex", settings(), state_of(), jnp.float32(-GAP))
+    turned, _ = linear_player.answer("simplex", settings(), state_of(), jnp.float32(-GAP))
     np.testing.assert_array_equal(turned, [0.0, 1.0, 0.0, 0.0])
 
 
 def test_the_likelihood_rests_where_its_gradient_vanishes():
     """theta . g - (l2 / 2) |theta|^2 is largest at g / l2."""
     own = settings(l2=0.5, reward_rate=0.05)
-    state = linear_rewards.linear_player(own, "likelihood").start(
+    state = linear_player.linear_player(own, "likelihood").start(
         None, DISCRETE, expert_of(DISCRETE, 1, 3)
     )
     moments = jax.tree.map(lambda x: x[:4] if x.ndim else x, state.moments)
@@ -113,12 +113,12 @@ def test_the_likelihood_rests_where_its_gradient_vanishes():
     @jax.jit
     def climb(state):
         def one(_, state):
-            theta, moments = linear_rewards.answer("likelihood", own, state, jnp.float32(GAP))
+            theta, moments = linear_player.answer("likelihood", own, state, jnp.float32(GAP))
             return state._replace(theta=theta, moments=moments)
 
         return jax.lax.fori_loop(0, 2000, one, state)
 
-    first = linear_rewards.answer("likelihood", own, state_of(moments=moments), jnp.float32(GAP))
+    first = linear_player.answer("likelihood", own, state_of(moments=moments), jnp.float32(GAP))
     # Adam's first step is its rate in the direction of the gap's signs.
     np.testing.assert_allclose(first[0], 0.05 * np.sign(GAP), atol=1e-6)
     np.testing.assert_allclose(climb(state_of(moments=moments)).theta, GAP / 0.5, atol=2e-3)
@@ -158,7 +158,7 @@ def gap_by_hand(own, expert, x, action, absorbed):
 
 @ACTORS
 def test_the_gap_is_of_mean_features(own):
-    player = linear_rewards.linear_player(settings(gap_rate=0.25), "l2-ball")
+    player = linear_player.linear_player(settings(gap_rate=0.25), "l2-ball")
     expert = expert_of(own, 1, 9, absorbed=0.3)
     state, order = player.start(None, own, expert), order_of(own)
     gap = 0.0

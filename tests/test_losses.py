@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from imitax import losses
-from imitax.distributions import EDGE, Normal, NormalMixture, Squashed
-from imitax.networks import LOG_SCALE_HIGH, LOG_SCALE_LOW, MLP, Head, bounded
+from imitax.core.distributions import EDGE, Normal, NormalMixture, Squashed
+from imitax.networks import losses
+from imitax.networks.head import LOG_SCALE_HIGH, LOG_SCALE_LOW, MLP, Head, bounded
 
 NUM_SAMPLES, SIZE, NUM_COMPONENTS = 7, 2, 3
 LOW, HIGH = (-1.0, 2.0), (3.0, 2.5)

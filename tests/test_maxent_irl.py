@@ -7,12 +7,14 @@ import oracles
 import pytest
 
 import imitax
-from imitax import game, rewards, soft
-from imitax import mdp as exact
+from imitax.algorithms.inverse.maxent_irl import MaxEntConfig, likelihood
+from imitax.core.policies import tabular
+from imitax.core.types import Capacity, Demonstrations, Problem
 from imitax.envs.tabular import TabularParams
-from imitax.maxent_irl import MaxEntConfig, likelihood
-from imitax.policies import tabular
-from imitax.types import Capacity, Demonstrations, Problem
+from imitax.tabular import mdp as exact
+from imitax.tabular import moments as game
+from imitax.tabular import soft
+from imitax.tasks import reward_metrics
 
 ROUNDING = 1e-11  # float64: some hundred additions of numbers of order ten
 NUM_DEMOS, S, A = 7, 5, 3
@@ -228,7 +230,7 @@ def test_the_recovered_grid_reward_peaks_at_the_goal():
         instance = imitax.pose(env, seed, *numbers, Capacity(*numbers), algorithm.demand)
         trained = imitax.train(instance.learner_key, algorithm, instance.problem)
         reward = algorithm.reward(instance.problem, trained.state)
-        return reward, rewards.reward_metrics(env, instance, reward), trained.state.converged
+        return reward, reward_metrics.reward_metrics(env, instance, reward), trained.state.converged
 
     recovered, metrics, converged = jax.jit(jax.vmap(one))(jnp.arange(4))
     assert np.all(converged)
@@ -255,7 +257,7 @@ def test_epic_distance(x64, discount):
     wide = [x[..., None] * np.ones(5) for x in (left, right)]
 
     def distance(one, other):
-        return rewards.epic_distance(jnp.asarray(one), jnp.asarray(other), discount=discount)
+        return reward_metrics.epic_distance(jnp.asarray(one), jnp.asarray(other), discount=discount)
 
     half = 1e-7  # sqrt of a rounding error of 1e-15 in the correlation
     assert distance(left, 3.0 * left + 2.0) == pytest.approx(0.0, abs=half)
@@ -271,7 +273,7 @@ def test_epic_distance(x64, discount):
     assert distance(left, mean) == pytest.approx(expected, abs=ROUNDING)
 
 
-EPIC = jax.jit(rewards.epic_distance)
+EPIC = jax.jit(reward_metrics.epic_distance)
 CONSTANTS = (0.1, 0.3, -0.7, 1 / 3, 0.0, 1.0, 1e-20, -1e20)
 
 
@@ -309,7 +311,7 @@ def test_epic_distance_is_free_of_scale_and_level(scale):
 def test_expected_value_difference():
     H, reward = 6, np.random.default_rng(8).normal(size=(5, 3)).astype("f")
     mdp = task(None, np.ones((H, S, A), "f")).params.mdp._replace(step_reward=jnp.asarray(reward))
-    evd = jax.jit(rewards.expected_value_difference, static_argnums=3)
+    evd = jax.jit(reward_metrics.expected_value_difference, static_argnums=3)
     assert evd(mdp, mdp.step_reward, H, H + 1) == 0.0
     assert evd(mdp, 2.0 * mdp.step_reward + 3.0, H, H + 1) == 0.0
     expert, planned = (oracles.hard_plan(P, x, None, H)[0] for x in (reward, -reward))

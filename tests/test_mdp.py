@@ -1,4 +1,4 @@
-"""imitax.mdp against the float64 oracles, in single and in double precision."""
+"""imitax.tabular.mdp against the float64 oracles, in single and in double precision."""
 
 from typing import NamedTuple
 
@@ -8,9 +8,9 @@ import numpy as np
 import oracles
 import pytest
 
-from imitax import mdp as library_mdp
-from imitax import soft
-from imitax.mdp import TabularMDP
+from imitax.tabular import mdp as library_mdp
+from imitax.tabular import soft
+from imitax.tabular.mdp import TabularMDP
 
 # One compilation per shape; the horizon, the discount and the temperature are traced.
 optimal_plan = jax.jit(library_mdp.optimal_plan, static_argnums=2)

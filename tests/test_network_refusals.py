@@ -7,7 +7,7 @@ from gymnax.environments import spaces
 
 import imitax
 from imitax.envs.lane import Lane
-from imitax.network_settings import CONDITIONS, NetworkSettings
+from imitax.networks.settings import CONDITIONS, NetworkSettings
 
 TABLE = "reset-cliff:num_states=4"
 REFUSED = [

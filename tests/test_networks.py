@@ -7,8 +7,8 @@ import pytest
 from scipy import signal
 
 import imitax
-from imitax.network_settings import head
-from imitax.networks import MLP, drop
+from imitax.networks.head import MLP, drop
+from imitax.networks.settings import head
 
 KEY = jax.random.key(0)
 

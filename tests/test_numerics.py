@@ -15,12 +15,15 @@ from test_store import SWEEP, tree
 
 import imitax
 from imitax import catalogue
-from imitax.bench import fitted, fitting, manifest, numerics
-from imitax.bench.manifest import StoreError
-from imitax.bench.plan import Share, Sweep, resolve
-from imitax.bench.report import write_report
-from imitax.bench.store import Store
-from imitax.bench.sweep import run
+from imitax.bench.fits import fit
+from imitax.bench.fits import store as fitted
+from imitax.bench.plans import numerics
+from imitax.bench.plans.plan import Share, Sweep, resolve
+from imitax.bench.report.write import write_report
+from imitax.bench.results import manifest
+from imitax.bench.results.manifest import StoreError
+from imitax.bench.results.store import Store
+from imitax.bench.runs.local import run
 
 PLACES = ("reset-cliff", "gridworld:size=3x2,goal=2x1", "lane", "sine-path", "CartPole-v1")
 
@@ -147,7 +150,7 @@ def test_precision_is_part_of_the_numerics(begun):
 
 def test_fitted_policies_say_the_same(tmp_path):
     asked = task(written(tmp_path, leaning()), "--seeds", 1, "--num-demos", 1)
-    fitted.save(tmp_path / "out", asked, fitting.fit(asked))
+    fitted.save(tmp_path / "out", asked, fit.fit(asked))
     content = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert content["numerics"]["imitax"] == content["versions"]["imitax"] == imitax.__version__
     (entry,) = content["numerics"]["algorithms"]

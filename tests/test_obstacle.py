@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import imitax
-from imitax.config import SpecError
-from imitax.distributions import Point
+from imitax.core.config import SpecError
+from imitax.core.distributions import Point
+from imitax.core.policies import Policy
+from imitax.core.types import Capacity, Demand
 from imitax.envs.obstacle import SHORTEST
-from imitax.policies import Policy
-from imitax.rollout import rollout
-from imitax.types import Capacity, Demand
+from imitax.tasks.rollout import rollout
 
 HORIZON = 10
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imitax.orders import placed
-from imitax.samples import draw_next
+from imitax.networks.dataset import draw_next
+from imitax.numerics.permutations import placed
 
 KEYS = jax.random.split(jax.random.key(3), 400)
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from recordings import real
 
-from imitax.config import SpecError
+from imitax.core.config import SpecError
 from imitax.data import DataError
-from imitax.experts import evaluation, original
+from imitax.experts import original
+from imitax.rl import measure
 
 SIZES = {"CartPole-v0": (4, 2), "MountainCar-v0": (2, 3)}
 NAMES = tuple(f"iter{number:07d}" for number in range(0, 101, 20))
@@ -78,7 +79,7 @@ def test_the_last_snapshot_returns_what_was_published(name, env_id, low, high):
     inputs, outputs = SIZES[name]
     path = real(f"gail_experts/{name}.h5")
     policy = original.policy(path, num_observations=inputs, num_actions=outputs)
-    measured = evaluation.measure(jax.random.key(0), env_id, policy, 200, 500)
+    measured = measure.measure(jax.random.key(0), env_id, policy, 200, 500)
     assert low <= measured.mean <= high
     assert measured.low <= (200.0 if low > 0 else -99.25) <= measured.high
 
@@ -87,7 +88,7 @@ def test_a_first_snapshot_is_worse():
     path = real("gail_experts/CartPole-v0.h5")
     assert original.snapshots(path) == NAMES
     policy = original.policy(path, 0, num_observations=4, num_actions=2)
-    assert evaluation.measure(jax.random.key(0), "CartPole-v1", policy, 200, 100).mean < 150
+    assert measure.measure(jax.random.key(0), "CartPole-v1", policy, 200, 100).mean < 150
 
 
 def test_acrobot_sees_its_angles_again(tmp_path):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from probes import Probe
 
-from imitax import actor_critic, packing, ppo
-from imitax.normalisation import Normaliser
-from imitax.packing import pack, unpack
+from imitax.networks.normalisation import Normaliser
+from imitax.numerics import packing
+from imitax.numerics.packing import pack, unpack
+from imitax.rl import actor_critic, ppo
 
 
 class Tree(NamedTuple):

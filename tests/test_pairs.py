@@ -10,10 +10,10 @@ import scipy.stats
 from game_oracles import annuity
 from probes import Probe
 
-from imitax import adversarial, pairs
-from imitax.actor_critic import actor
-from imitax.pairs import KEPT, Expert, Pairs, Seen
-from imitax.ppo import Rollout
+from imitax.games import game, pairs
+from imitax.games.pairs import KEPT, Expert, Pairs, Seen
+from imitax.rl.actor_critic import actor
+from imitax.rl.ppo import Rollout
 
 DISCRETE, CONTINUOUS = actor(Probe(), (8,)), actor(Probe(continuous=True), (8,))
 MANY = 20_000
@@ -107,7 +107,7 @@ def test_the_share_after_ends(every):
 def test_what_follows_an_end_is_a_sum(discount):
     steps = np.array([0, 1, 2, 7, 100, 500])
     wanted = [annuity(discount, int(n)) for n in steps]
-    found = jax.jit(adversarial.annuity)(jnp.float32(discount), jnp.int32(steps))
+    found = jax.jit(game.annuity)(jnp.float32(discount), jnp.int32(steps))
     np.testing.assert_allclose(found, wanted, rtol=1e-3)
     np.testing.assert_allclose(found[:4], wanted[:4], rtol=1e-2 if discount == 0.9999 else 1e-4)
 

@@ -20,13 +20,13 @@ from game_oracles import (
 from jax.flatten_util import ravel_pytree
 from probes import Probe, layers, probe_params
 
-from imitax import ppo
-from imitax.actor_critic import actor
-from imitax.advantages import LEAST_SHARE, centred
-from imitax.blocks import MANY_ROWS, over_rollout
-from imitax.config import SpecError
-from imitax.normalisation import Normaliser
-from imitax.ppo import PPOSettings
+from imitax.core.config import SpecError
+from imitax.networks.normalisation import Normaliser
+from imitax.numerics.blocks import MANY_ROWS, over_rollout
+from imitax.rl import ppo
+from imitax.rl.actor_critic import actor
+from imitax.rl.advantages import LEAST_SHARE, centred
+from imitax.rl.ppo import PPOSettings
 
 ENV, CONTINUOUS = Probe(), Probe(continuous=True)
 SCALING = Normaliser(jnp.array([0.25, 1.0]), jnp.array([0.5, 2.0]))

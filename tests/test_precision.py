@@ -7,7 +7,7 @@ import pytest
 from cases import experiment
 
 import imitax
-from imitax.types import Capacity
+from imitax.core.types import Capacity
 
 ALGORITHMS = ["bc", "dagger", "maxent-irl:num_steps=30", "gail:num_steps=20", "random"]
 

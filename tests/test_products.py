@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imitax.products import product
+from imitax.numerics.matmul import product
 
 RNG = np.random.default_rng(7)
 

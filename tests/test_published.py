@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from classic import results, rows_of
 
-from imitax.bench import suites
-from imitax.bench.left_out import changes, left_out_table
-from imitax.bench.published import (
+from imitax.bench.analysis.scores import scored, summarise_scores
+from imitax.bench.analysis.statistics import Interval
+from imitax.bench.plans import suites
+from imitax.bench.report.left_out import changes, left_out_table
+from imitax.bench.report.published import (
     EXPERT,
     REWARD,
     SUBSAMPLE,
@@ -18,10 +20,8 @@ from imitax.bench.published import (
     task_name,
     verdict,
 )
-from imitax.bench.scores import scored, summarise_scores
-from imitax.bench.sections import published_section
-from imitax.bench.statistics import Interval
-from imitax.spec import split
+from imitax.bench.report.scores import published_section
+from imitax.core.spec import split
 
 PUBLISHED = {
     ("CartPole-v1", "bc"): "72.02±35.82 169.18±59.81 188.60±29.61 177.19±52.83",

@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 from test_store import KEYS, table
 
-from imitax.bench import cli, cluster, remote
-from imitax.bench.plan import Sweep, all_chunks, resolve
-from imitax.bench.store import Store
-from imitax.bench.sweep import concatenate, run
-from imitax.config import SpecError
+from imitax.bench.plans.plan import Sweep, all_chunks, resolve
+from imitax.bench.results.store import Store
+from imitax.bench.runs import dask_cluster, remote
+from imitax.bench.runs.local import concatenate, run
+from imitax.cli import main
+from imitax.core.config import SpecError
 
 SWEEP = Sweep.grid(["reset-cliff:num_states=4"], ["bc", "dagger"], [3], [2, 3, 4], 12, chunk_size=2)
 
@@ -112,7 +113,7 @@ def test_a_killed_dask_worker_loses_nothing(tmp_path):
     store = Store(tmp_path / "out", plan)
     store.begin()
     with contextlib.ExitStack() as stack:
-        here = stack.enter_context(cluster.local(3))
+        here = stack.enter_context(dask_cluster.local(3))
         client = stack.enter_context(distributed.Client(here, set_as_default=False))
         client.wait_for_workers(3)
         workers = client.run(os.getpid)
@@ -134,21 +135,21 @@ def test_a_killed_dask_worker_loses_nothing(tmp_path):
 def test_dask_from_the_command_line(tmp_path):
     line = ["sweep", "--env", "reset-cliff:num_states=4", "--algorithm", "bc", "--horizons", "3"]
     line += ["--num-demos", "2", "--seeds", "5", "--chunk-size", "2"]
-    assert cli.main([*line, "--executor", "dask-local:1", "--out", str(tmp_path / "a")]) == 0
-    assert cli.main([*line, "--out", str(tmp_path / "b")]) == 0
+    assert main.main([*line, "--executor", "dask-local:1", "--out", str(tmp_path / "a")]) == 0
+    assert main.main([*line, "--out", str(tmp_path / "b")]) == 0
     assert table(tmp_path / "a").equals(table(tmp_path / "b"))
 
 
 def test_without_dask_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(SpecError, match=r"imitax\[cluster\]"):
-        cluster.check("dask-local:2")
+        dask_cluster.check("dask-local:2")
 
 
 def test_no_scheduler_is_told():
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(SpecError, match="no scheduler answers"),
-        cluster.connect("dask:tcp://127.0.0.1:9"),
+        dask_cluster.connect("dask:tcp://127.0.0.1:9"),
     ):
         pass

@@ -1,4 +1,4 @@
-"""`imitax.bench.report`: from a directory of synthetic results to figures, tables and verdicts."""
+"""`imitax.bench.report.write`: from a directory of synthetic results to figures, tables and verdicts."""
 
 import json
 import re
@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from imitax.bench import figures, panels
-from imitax.bench.closed_forms import closed_form
-from imitax.bench.report import ReportError, write_report
-from imitax.bench.statistics import FEW_SEEDS
-from imitax.bench.summary import COLUMNS, curves, summarise
-from imitax.bench.tables import baseline, markdown
+from imitax.bench.analysis.exponents import COLUMNS, curves, summarise
+from imitax.bench.analysis.statistics import FEW_SEEDS
+from imitax.bench.report.figures import panels
+from imitax.bench.report.figures import regret as figures
+from imitax.bench.report.markdown import baseline, markdown
+from imitax.bench.report.write import ReportError, write_report
+from imitax.bench.theory.closed_forms import closed_form
 
 HORIZONS = (8, 16, 32, 64)
 CROSS = [(horizon, 300) for horizon in HORIZONS] + [(32, demos) for demos in (30, 100, 1000)]

@@ -9,12 +9,12 @@ import pytest
 from classic import RETURNS, SEEDS, curve_points, results, rows_of
 from matplotlib.image import imread
 
-from imitax.bench.panels import styles
-from imitax.bench.reading import ReportError
-from imitax.bench.report import write_report
-from imitax.bench.return_figures import learning_figure, score_figure, tracks
-from imitax.bench.scores import COLUMNS, scored, summarise_scores
-from imitax.bench.statistics import mean_interval
+from imitax.bench.analysis.scores import COLUMNS, scored, summarise_scores
+from imitax.bench.analysis.statistics import mean_interval
+from imitax.bench.report.figures.panels import styles
+from imitax.bench.report.figures.returns import learning_figure, score_figure, tracks
+from imitax.bench.report.write import write_report
+from imitax.bench.results.reading import ReportError
 
 CARTPOLE = "CartPole-v1:subsample=10"
 

@@ -11,11 +11,12 @@ from game_oracles import annuity, categorical, forward, gaussian
 from probes import GAMES, Probe, clone_problem, layers, probe_params
 
 import imitax
-from imitax import adversarial, ppo
-from imitax.actor_critic import actor
-from imitax.adversarial import GameSettings, RewardPlayer
-from imitax.bench.program import compiler_options
-from imitax.pairs import Expert
+from imitax.bench.programs.program import compiler_options
+from imitax.games import game as adversarial
+from imitax.games.game import GameSettings, RewardPlayer
+from imitax.games.pairs import Expert
+from imitax.rl import ppo
+from imitax.rl.actor_critic import actor
 
 ENV = Probe()
 TINY = {"num_envs": 4, "rollout": 8, "batch_size": 16, "rounds": 2, "epochs": 1, "hidden": (8,)}
@@ -137,7 +138,7 @@ def test_a_time_limit_has_nothing_after_it_and_the_temperature_pays_for_surprise
 
 def test_a_constant_discriminator_has_one_reward_and_with_absorbing_ends_do_not_matter(monkeypatch):
     """Theory 4: from any state, quitting now and never earn the same up to the horizon."""
-    config = imitax.sampled_games.NetworkGAILConfig(
+    config = imitax.games.network_player.NetworkGAILConfig(
         **TINY, **SMALL_CRITIC, discriminator="constant", absorbing=True, discount=0.9
     )
     problem = clone_problem(horizon=7, params=probe_params("one", 3))
@@ -214,7 +215,7 @@ def test_retraining_rests_the_reward_and_starts_the_policy_afresh(monkeypatch):
 
 @pytest.mark.parametrize("reward", ["network", "linear"])
 def test_no_rounds_leave_the_reward_untrained(monkeypatch, reward):
-    config = imitax.sampled_games.NetworkMaxEntConfig(
+    config = imitax.games.network_player.NetworkMaxEntConfig(
         **(TINY | {"rounds": 0, "retrain_rounds": 2, "policy_updates": 1}),
         **SMALL_CRITIC,
         reward=reward,

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imitax.networks import MLP, Head
-from imitax.normalisation import normaliser
-from imitax.samples import BLOCK, Dataset, add_up, append, draw, hold_out, split
+from imitax.networks.dataset import BLOCK, Dataset, add_up, append, draw, hold_out, split
+from imitax.networks.head import MLP, Head
+from imitax.networks.normalisation import normaliser
 
 KEY = jax.random.key(5)
 RNG = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""`imitax.bench.scores` and `imitax.bench.families`: against scores that are known."""
+"""`imitax.bench.analysis.scores` and `imitax.bench.spec_facts`: against scores that are known."""
 
 import gymnax
 import jax
@@ -8,27 +8,21 @@ import pytest
 from classic import RETURNS, SEEDS, results, rows_of
 from scipy.stats import trim_mean
 
-from imitax.bench.families import (
-    ENDS_EARLY,
-    is_tabular,
-    is_variable_horizon,
-    settings,
-    task_of,
-)
-from imitax.bench.scores import (
+from imitax.bench.analysis.scores import (
     COLUMNS,
     aggregate,
     constant_warnings,
     scored,
     summarise_scores,
 )
-from imitax.bench.sections import score_section
-from imitax.bench.statistics import (
+from imitax.bench.analysis.statistics import (
     FEW_SEEDS,
     interquartile_mean,
     stratified_interquartile_mean,
 )
-from imitax.bench.tables import show_middle
+from imitax.bench.report.markdown import show_middle
+from imitax.bench.report.scores import score_section
+from imitax.bench.spec_facts import ENDS_EARLY, is_tabular, is_variable_horizon, settings, task_of
 
 LADDER = np.linspace(-1, 1, SEEDS)
 KEYS = ["environment", "algorithm", "num_demos"]

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from test_store import SWEEP, table
 
-from imitax.bench import cli
-from imitax.bench.manifest import StoreError
-from imitax.bench.plan import Share, Sweep, all_chunks, parse_share, resolve
-from imitax.bench.reading import ReportError, incomplete, read_manifest, read_rewards
-from imitax.bench.store import Store
-from imitax.bench.sweep import run
-from imitax.config import SpecError
+from imitax.bench.plans.plan import Share, Sweep, all_chunks, parse_share, resolve
+from imitax.bench.results.manifest import StoreError
+from imitax.bench.results.reading import ReportError, incomplete, read_manifest, read_rewards
+from imitax.bench.results.store import Store
+from imitax.bench.runs.local import run
+from imitax.cli import main
+from imitax.core.config import SpecError
 
 GRID = Sweep.grid(
     ["gridworld:size=3x2,goal=2x1"], ["bc", "maxent-irl:num_steps=3"], [3, 4], [2], 7, chunk_size=4
@@ -80,7 +80,7 @@ def test_shares_make_the_same_table(together, results, tmp_path):
 def test_what_is_missing_is_told(results, tmp_path, capsys):
     store = store_share(tmp_path / "out", results, Share(1, 4))
     assert len(store.missing()) == 6
-    assert cli.main(["report", str(store.directory)]) == 0
+    assert main.main(["report", str(store.directory)]) == 0
     printed = capsys.readouterr()
     assert "incomplete: 2 of 8 chunks are there" in printed.err
     assert "incomplete: 2 of 8 chunks" in (store.directory / "report.md").read_text()
@@ -127,12 +127,12 @@ LINE += ["--num-demos", "2", "4", "--seeds", "6", "--chunk-size", "3", "--device
 
 def test_shards_from_the_command_line(tmp_path, capsys):
     out = ["--out", str(tmp_path / "out")]
-    assert cli.main([*LINE, "--shard", "0/2", *out]) == 0
+    assert main.main([*LINE, "--shard", "0/2", *out]) == 0
     assert "Share 0/2 is done; 2 of 4 chunks are there." in capsys.readouterr().out
-    assert cli.main([*LINE, "--shard", "1/2", *out]) == 0
+    assert main.main([*LINE, "--shard", "1/2", *out]) == 0
     assert f"Now: imitax report {tmp_path / 'out'}" in capsys.readouterr().out
-    assert cli.main(["report", str(tmp_path / "out")]) == 0
-    assert cli.main([*LINE, "--out", str(tmp_path / "alone")]) == 0
+    assert main.main(["report", str(tmp_path / "out")]) == 0
+    assert main.main([*LINE, "--out", str(tmp_path / "alone")]) == 0
     assert table(tmp_path / "out").equals(table(tmp_path / "alone"))
 
 
@@ -154,7 +154,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("options", "words"), REFUSED, ids=lambda part: str(part)[:40])
 def test_what_has_no_meaning_together_is_refused(options, words, tmp_path, capsys):
-    assert cli.main([*LINE, *options, "--out", str(tmp_path / "out")]) == 2
+    assert main.main([*LINE, *options, "--out", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr()
     assert words in printed.err
     assert printed.err.count("\n") == 1

@@ -10,11 +10,11 @@ import pytest
 import soft_oracle as oracle
 
 import imitax
-from imitax import game
-from imitax import mdp as exact
-from imitax.maxent_irl import MaxEntConfig
-from imitax.mdp import TabularMDP
-from imitax.soft import soft_plan
+from imitax.algorithms.inverse.maxent_irl import MaxEntConfig
+from imitax.tabular import mdp as exact
+from imitax.tabular import moments
+from imitax.tabular.mdp import TabularMDP
+from imitax.tabular.soft import soft_plan
 
 LONGEST = 4000
 SINGLE = 1e-5
@@ -41,7 +41,7 @@ def everything(mdp, other, horizon, discount, temperature):
     return {
         "log_policy": plan.log_policy,
         "value": plan.value,
-        "visits": game.visits(mdp, plan.log_policy, horizon, discount),
+        "visits": moments.visits(mdp, plan.log_policy, horizon, discount),
         "occupancy": exact.occupancy(mdp, policy, horizon, LONGEST),
         "return": exact.expected_return(mdp, policy, horizon, **settings),
         "other": exact.expected_return(mdp, other, horizon, **settings),

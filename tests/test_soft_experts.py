@@ -16,18 +16,18 @@ from scipy import stats
 from test_report import rows_of, store
 
 import imitax
-from imitax.bench import tables
-from imitax.bench.digest import digest
-from imitax.bench.families import has_soft_expert
-from imitax.bench.predictions import predicted_exponent
-from imitax.bench.report import write_report
-from imitax.bench.statistics import mean_interval, root_mean_square
-from imitax.bench.summary import curves, summarise
+from imitax.bench.analysis.exponents import curves, summarise
+from imitax.bench.analysis.statistics import mean_interval, root_mean_square
+from imitax.bench.report import markdown
+from imitax.bench.report.write import write_report
+from imitax.bench.spec_facts import has_soft_expert
+from imitax.bench.theory.predictions import predicted_exponent
 from imitax.catalogue import ENVIRONMENTS
+from imitax.cli.digest import digest
+from imitax.core.types import Capacity
 from imitax.envs.chains import ChainSettings
 from imitax.envs.tabular import TabularFamily
-from imitax.mdp import TabularMDP
-from imitax.types import Capacity
+from imitax.tabular.mdp import TabularMDP
 
 STATES, SHARE = 9, 0.3
 SOFT = "random-mdp:num_states=8,temperature=0.3"
@@ -173,10 +173,10 @@ def test_the_report_shows_both_and_says_which(tmp_path):
     text = write_report(directory).read_text()
     lines = [line for line in text.splitlines() if line.startswith(f"| `{SOFT}` | `bc` | num")]
     assert lines[0].split(" | ")[4] == "rms"
-    cell = tables.show_regret(soft_rows().query("num_demos == 100"))
+    cell = markdown.show_regret(soft_rows().query("num_demos == 100"))
     assert "; rms 0.1" in cell
     assert cell in text
-    assert "rms" not in tables.show_regret(soft_rows(HARD).query("num_demos == 100"))
+    assert "rms" not in markdown.show_regret(soft_rows(HARD).query("num_demos == 100"))
     header, lines = digest(directory)
     shown = {line[:2]: line[header.index("regret")].endswith(" rms") for line in lines}
     assert shown == {(SOFT, "bc"): True, (HARD, "bc"): False, (SOFT, "dagger"): True}

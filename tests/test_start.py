@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from imitax.bench import program
+from imitax.bench.programs import program
 
 REPORTS_ONLY = {"seaborn", "pandas", "scipy", "matplotlib.pyplot", "matplotlib.figure"}
 
 DRAWN = """
 import imitax_cli
-imitax_cli.import_all()
+imitax.cli.start.import_all()
 from gymnax.environments.misc import pong, rooms
 import gymnax, jax
 env, params = gymnax.make("FourRooms-misc")
@@ -33,9 +33,9 @@ def run(code, **options):
 
 
 def test_what_only_reports_need_is_not_imported_before_them():
-    code = "import sys, json, imitax_cli; imitax_cli.import_all()\n"
+    code = "import sys, json, imitax.cli.start; imitax.cli.start.import_all()\n"
     loaded = set(json.loads(run(f"{code}print(json.dumps(sorted(sys.modules)))")))
-    assert {"gymnax", "imitax.bench.commands"} <= loaded
+    assert {"gymnax", "imitax.cli.commands"} <= loaded
     assert not loaded & REPORTS_ONLY
 
 
@@ -47,8 +47,8 @@ def test_gymnax_draws_as_ever(monkeypatch):
 def test_a_deferred_module_is_imported_at_its_first_use():
     names = ["wave", "xml.sax.handler", "no_such_module", "no_such.module"]
     code = f"""
-import sys, imitax_cli
-with imitax_cli.deferred({names}):
+import sys, imitax.cli.start
+with imitax.cli.start.deferred({names}):
     import wave
     import xml.sax.handler as handler
     from xml.sax import handler as again
@@ -68,8 +68,8 @@ assert handler.ContentHandler is sys.modules["xml.sax.handler"].ContentHandler
 
 def test_what_is_needed_at_once_or_there_already_is_imported_as_ever():
     code = """
-import sys, imitax_cli, json as before
-with imitax_cli.deferred(["wave", "json", "email"]):
+import sys, imitax.cli.start, json as before
+with imitax.cli.start.deferred(["wave", "json", "email"]):
     import json, wave
     assert json is before
     assert wave.open
@@ -83,7 +83,7 @@ assert sys.modules["wave"] is real
 
 
 def test_garbage_is_collected_again_after_the_imports():
-    code = "import gc, imitax_cli; imitax_cli.import_all(); print(gc.isenabled())"
+    code = "import gc, imitax.cli.start; imitax.cli.start.import_all(); print(gc.isenabled())"
     assert run(code) == "True\n"
 
 

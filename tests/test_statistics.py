@@ -1,10 +1,10 @@
-"""`imitax.bench.statistics` against numpy, scipy, the delta method and simulated coverage."""
+"""`imitax.bench.analysis.statistics` against numpy, scipy, the delta method and simulated coverage."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from imitax.bench.statistics import (
+from imitax.bench.analysis.statistics import (
     fit_exponent,
     fit_rms_exponent,
     interquartile_mean,
@@ -145,7 +145,7 @@ def test_resampled_means_match_an_explicit_loop(monkeypatch):
     expected = [[np.nanmean(row[draw]) for row in samples] for draw in index]
     found = resampled_means(samples, num_resamples=25, seed=7)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
-    monkeypatch.setattr("imitax.bench.statistics._BLOCK", 40)
+    monkeypatch.setattr("imitax.bench.analysis.statistics._BLOCK", 40)
     blocks = resampled_means(samples, num_resamples=25, seed=7)
     assert blocks.shape == (25, 3)
     np.testing.assert_allclose(blocks, expected, rtol=1e-10)

@@ -1,4 +1,4 @@
-"""`imitax.bench.store`: whole files or none, and a manifest that guards them."""
+"""`imitax.bench.results.store`: whole files or none, and a manifest that guards them."""
 
 import dataclasses
 import json
@@ -13,12 +13,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from imitax.bench import curves
-from imitax.bench.manifest import StoreError, load_manifest
-from imitax.bench.plan import Sweep, all_chunks, resolve
-from imitax.bench.reading import read_rewards
-from imitax.bench.store import SCHEMA, Store, file_name, to_table
-from imitax.bench.sweep import Result, run
+from imitax.bench.plans.plan import Sweep, all_chunks, resolve
+from imitax.bench.programs import curves
+from imitax.bench.results.manifest import StoreError, load_manifest
+from imitax.bench.results.reading import read_rewards
+from imitax.bench.results.store import SCHEMA, Store, file_name, to_table
+from imitax.bench.runs.local import Result, run
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 SWEEP = Sweep.grid(["reset-cliff"], ["bc"], [4, 6], [3], seeds=7, chunk_size=4)
@@ -249,7 +249,7 @@ num_demos = [3, 5]
 
 def command(suite, out):
     options = ["--seeds", "40", "--chunk-size", "4", "--out", str(out)]
-    return [sys.executable, "-m", "imitax_cli", "run", str(suite), *options]
+    return [sys.executable, "-m", "imitax.cli.start", "run", str(suite), *options]
 
 
 def run_to_end(suite, out):

@@ -10,11 +10,12 @@ import pytest
 from test_networks import forward
 
 import imitax
-from imitax import supervised, training
-from imitax.network_settings import NetworkSettings
-from imitax.networks import MLP, Head
-from imitax.samples import Dataset
-from imitax.types import Capacity
+from imitax.core.types import Capacity
+from imitax.networks import fit as supervised
+from imitax.networks import training
+from imitax.networks.dataset import Dataset
+from imitax.networks.head import MLP, Head
+from imitax.networks.settings import NetworkSettings
 
 KEY = jax.random.key(3)
 LINEAR = Head(MLP((), 1), "mse", None, "mode")

@@ -1,4 +1,4 @@
-"""`imitax.bench.sweep`: grids as data, programs that compile once, rows that mean one thing."""
+"""`imitax.bench.runs.local`: grids as data, programs that compile once, rows that mean one thing."""
 
 import os
 import subprocess
@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imitax.bench.plan import Block, Sweep, all_chunks, chunks_of, largest_cell, resolve
-from imitax.bench.program import as_arguments
-from imitax.bench.store import SCHEMA
-from imitax.bench.sweep import collect, concatenate, run
-from imitax.config import SpecError
-from imitax.dagger import TabularDaggerConfig
+from imitax.algorithms.interactive.dagger import TabularDaggerConfig
+from imitax.bench.plans.plan import Block, Sweep, all_chunks, chunks_of, largest_cell, resolve
+from imitax.bench.programs.program import as_arguments
+from imitax.bench.results.store import SCHEMA
+from imitax.bench.runs.local import collect, concatenate, run
+from imitax.core.config import SpecError
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 import imitax
-from imitax import plateau, rollout, supervised, training
-from imitax.network_settings import NetworkSettings
-from imitax.networks import MLP, Head
-from imitax.policies import tabulate
-from imitax.samples import Dataset
-from imitax.types import Capacity
+from imitax.core.policies import tabulate
+from imitax.core.types import Capacity
+from imitax.networks import fit as supervised
+from imitax.networks import plateau, training
+from imitax.networks.dataset import Dataset
+from imitax.networks.head import MLP, Head
+from imitax.networks.settings import NetworkSettings
+from imitax.tasks import rollout
 
 KEY = jax.random.key(5)
 
@@ -250,7 +252,7 @@ def test_a_table_counts_whole_episodes_and_the_beginning_of_one(env):
         cut = imitax.pose(env, seed, horizon, 6, capacity, demand)
         acting = tabulate(cut.expert, env.num_states, capacity.horizon)
         walker = rollout.walkers(cut.params.mdp)
-        key = imitax.keys.seed_keys(env.family, seed).demonstrations
+        key = imitax.core.keys.seed_keys(env.family, seed).demonstrations
         rows = (capacity.num_demos, capacity.horizon)
         return cut, rollout.record(key, walker, acting, jnp.int32(horizon), jnp.int32(6), rows)
 

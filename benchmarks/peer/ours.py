@@ -21,14 +21,15 @@ from jax.sharding import PartitionSpec as P
 
 import imitax
 from benchmarks.peer import grid, ours_irl, workload
-from imitax import actor_critic, ppo, rollout
-from imitax.algorithm import blank_metrics
-from imitax.bench.program import AXIS, compiler_options, lower, seed_mesh
-from imitax.distributions import Certain, certain
-from imitax.keys import seed_keys
-from imitax.normalisation import Normaliser
-from imitax.policies import mode_of
-from imitax.types import Demand
+from imitax.bench.programs.program import AXIS, compiler_options, lower, seed_mesh
+from imitax.core.distributions import Certain, certain
+from imitax.core.keys import seed_keys
+from imitax.core.policies import mode_of
+from imitax.core.train import blank_metrics
+from imitax.core.types import Demand
+from imitax.networks.normalisation import Normaliser
+from imitax.rl import actor_critic, ppo
+from imitax.tasks import rollout
 
 CLONING = {
     "hidden": workload.HIDDEN,

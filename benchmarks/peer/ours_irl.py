@@ -13,13 +13,13 @@ import jax.numpy as jnp
 
 import imitax
 from benchmarks.peer import grid, workload
-from imitax import lbfgs
-from imitax.config import config, setting
+from imitax.algorithms.inverse.maxent_irl import likelihood
+from imitax.core.config import config, setting
+from imitax.core.keys import seed_keys
+from imitax.core.types import Demonstrations, Problem
 from imitax.envs.tabular import TabularFamily
-from imitax.keys import seed_keys
-from imitax.maxent_irl import likelihood
-from imitax.mdp import TabularMDP
-from imitax.types import Demonstrations, Problem
+from imitax.numerics import lbfgs
+from imitax.tabular.mdp import TabularMDP
 
 SPREAD = 0.1
 """Starting weights are uniform in +- this, as those of the peer's linear layer for 100 inputs."""

@@ -15,12 +15,12 @@ from jax.sharding import PartitionSpec as P
 
 from benchmarks import plain_ppo
 from benchmarks.speed.workloads import Workload, resolve
-from imitax.algorithm import train
-from imitax.bench.layout import NETWORK_BLOCK, block_on_cpu
-from imitax.bench.program import AXIS, Program, Setup, as_arguments, compiler_options
-from imitax.keys import seed_keys
-from imitax.network_settings import head
-from imitax.pose import pose
+from imitax.bench.programs.program import AXIS, Program, Setup, as_arguments, compiler_options
+from imitax.bench.programs.seed_blocks import NETWORK_BLOCK, block_on_cpu
+from imitax.core.keys import seed_keys
+from imitax.core.train import train
+from imitax.networks.settings import head
+from imitax.tasks.pose import pose
 
 COMPILING = "/jax/core/compile/backend_compile_duration"
 """JAX's own event; `Program` tells no more than lowering and compilation together."""
@@ -56,7 +56,7 @@ def load(workload: Workload, width: int, mesh: Mesh, block: int) -> Load:
     Args:
         workload: what.
         width: seeds of a call, a multiple of the mesh's devices.
-        mesh: from `imitax.bench.program.seed_mesh`.
+        mesh: from `imitax.bench.programs.program.seed_mesh`.
         block: seeds that a device computes at once, a divisor of its share of the width.
     """
     if workload.kind == "experiment":

@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 
-from imitax import fused
-from imitax.bench.manifest import PACKAGES, checkout_of, timestamp
-from imitax.bench.program import compiler_options
+from imitax.bench.programs.program import compiler_options
+from imitax.bench.results.manifest import PACKAGES, checkout_of, timestamp
+from imitax.kernels import api
 
 FLAGS = (
     "XLA_FLAGS",
@@ -41,7 +41,7 @@ def describe() -> dict[str, Any]:
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "flags": {name: os.environ[name] for name in FLAGS if name in os.environ},
         "compiler_options": compiler_options(),
-        "fused_kernels": fused.available(),
+        "fused_kernels": api.available(),
         "commit": commit,
         "dirty": dirty,
         "date": timestamp(),

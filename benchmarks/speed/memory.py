@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.speed import MARK, loads, workloads
-from imitax import actor_critic, ppo, rollout
-from imitax.bench.program import seed_mesh
-from imitax.pose import pose
+from imitax.bench.programs.program import seed_mesh
+from imitax.rl import actor_critic, ppo
+from imitax.tasks import rollout
+from imitax.tasks.pose import pose
 
 WIDTHS = (8, 24)
 WORDS = {

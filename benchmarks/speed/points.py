@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.speed import MARK, arithmetic, loads, workloads
 from benchmarks.speed import reference as references
 from benchmarks.speed.machine import device_bytes
-from imitax.bench.plan import CHUNK_SIZE
-from imitax.bench.program import seed_mesh
+from imitax.bench.plans.plan import CHUNK_SIZE
+from imitax.bench.programs.program import seed_mesh
 
 SHARE = 0.85
 """Of the device's memory that a program may take."""

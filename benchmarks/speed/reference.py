@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from imitax.bench.program import AXIS
+from imitax.bench.programs.program import AXIS
 
 
 class Size(NamedTuple):

@@ -19,9 +19,9 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from benchmarks.speed import MARK, workloads
-from imitax.bench.program import AXIS, compiler_options, seed_mesh
-from imitax.pose import pose
-from imitax.regret import evaluate
+from imitax.bench.programs.program import AXIS, compiler_options, seed_mesh
+from imitax.tasks.evaluate import evaluate
+from imitax.tasks.pose import pose
 
 LEGS = 10
 """How often the seeds are judged at most."""

@@ -22,7 +22,7 @@ class Workload(NamedTuple):
     name: str
     title: str
     kind: str
-    """`experiment`: pose, train and evaluate, through `imitax.bench.program.Program`;
+    """`experiment`: pose, train and evaluate, through `imitax.bench.programs.program.Program`;
     `training`: only the learner, on demonstrations that all seeds share; `ppo`: the plain one."""
     environment: str
     algorithm: str
@@ -83,7 +83,7 @@ def resolve(workload: Workload) -> tuple[Any, Any, Any]:
     """Environment, `imitax.catalogue.Chosen` algorithm and buffer sizes."""
     # Imported late: gymnax starts JAX, and the process that starts the others must not.
     from imitax import catalogue
-    from imitax.types import Capacity
+    from imitax.core.types import Capacity
 
     env = catalogue.environment(workload.environment)
     capacity = Capacity(workload.horizon, workload.num_demos)

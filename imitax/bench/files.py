@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from imitax.bench.manifest import StoreError
+from imitax.bench.results.manifest import StoreError
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -1,1 +1,0 @@
-"""Environment families, each a gymnax environment that draws its own instances."""

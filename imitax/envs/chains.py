@@ -16,10 +16,10 @@ on_t at step t therefore has regret sum over 1 <= t < horizon of 1 - on_t in `th
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.config import config
-from imitax.demonstrations import subsampling
+from imitax.core.config import config
 from imitax.envs.tabular import TabularFamily, one_hot_policy, working_precision
-from imitax.mdp import TabularMDP
+from imitax.tabular.mdp import TabularMDP
+from imitax.tasks.demonstrations import subsampling
 
 
 @config

@@ -14,10 +14,10 @@ variant are ours. With `reward=terminal` only the last step earns.
 import jax
 import jax.numpy as jnp
 
-from imitax.config import SpecError, config, setting
-from imitax.demonstrations import subsampling
+from imitax.core.config import SpecError, config, setting
 from imitax.envs.tabular import TabularFamily, one_hot_policy, working_precision
-from imitax.mdp import TabularMDP
+from imitax.tabular.mdp import TabularMDP
+from imitax.tasks.demonstrations import subsampling
 
 
 @config

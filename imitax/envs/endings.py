@@ -6,7 +6,7 @@
     both   either, by the episode: a hole or the goal
 
 A family says it as `env.ending`; of a family that does not, it is `unknown`. A reward of one sign
-gives the answer away, so whoever uses this says so: see `imitax.endings`.
+gives the answer away, so whoever uses this says so: see `imitax.games.reward_form`.
 """
 
 from typing import Any

@@ -23,13 +23,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.config import SpecError, config, setting
-from imitax.demonstrations import subsampling
+from imitax.core.config import SpecError, config, setting
+from imitax.core.spec import show
 from imitax.envs.tabular import TabularFamily, working_precision
 from imitax.experts import planned
-from imitax.mdp import TabularMDP
-from imitax.spec import show
-from imitax.sums import HIGHEST
+from imitax.numerics.sums import HIGHEST
+from imitax.tabular.mdp import TabularMDP
+from imitax.tasks.demonstrations import subsampling
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 DIAGONALS = ((-1, -1), (-1, 1), (1, -1), (1, 1))

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from imitax.config import check_ranges, config, setting
-from imitax.demonstrations import check_subsample, subsampling
+from imitax.core.config import check_ranges, config, setting
+from imitax.core.policies import Policy
+from imitax.core.spec import write
 from imitax.experts import controllers
-from imitax.policies import Policy
-from imitax.spec import write
+from imitax.tasks.demonstrations import check_subsample, subsampling
 
 START = 0.05
 """Where every episode begins; in units of the state."""
@@ -54,7 +54,7 @@ class ControlFamily(environment.Environment):
     ending = "none"
     """What an early end says; see `imitax.envs.endings`."""
     shuffles = False
-    """Whether demonstrated actions are shuffled; see `imitax.demonstrations.shuffled`."""
+    """Whether demonstrated actions are shuffled; see `imitax.tasks.demonstrations.shuffled`."""
 
     def __init__(self, settings: Any):
         super().__init__()

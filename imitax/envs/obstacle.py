@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment
 
-from imitax.config import SpecError, config, setting
-from imitax.demonstrations import subsampling
-from imitax.distributions import Mixture, Normal
+from imitax.core.config import SpecError, config, setting
+from imitax.core.distributions import Mixture, Normal
+from imitax.core.policies import Policy
 from imitax.envs.lane import ControlFamily, ControlParams, weighed
-from imitax.policies import Policy
+from imitax.tasks.demonstrations import subsampling
 
 SPEED = 0.2
 """Distance along x of every step."""

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from imitax.config import SpecError, config, setting
-from imitax.demonstrations import subsampling
+from imitax.core.config import SpecError, config, setting
 from imitax.envs.tabular import TabularFamily, working_precision
 from imitax.experts import planned
-from imitax.mdp import TabularMDP
+from imitax.tabular.mdp import TabularMDP
+from imitax.tasks.demonstrations import subsampling
 
 SPARSE_RATIO = 8
 """Successors are listed where dense rows would be at least so many times longer."""

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from imitax import mdp as exact
-from imitax.config import check_ranges
-from imitax.demonstrations import check_subsample
-from imitax.distributions import inverse_cdf
-from imitax.mdp import TabularMDP
-from imitax.policies import Policy, tabular
-from imitax.spec import write
+from imitax.core.config import check_ranges
+from imitax.core.distributions import inverse_cdf
+from imitax.core.policies import Policy, tabular
+from imitax.core.spec import write
+from imitax.tabular import mdp as exact
+from imitax.tabular.mdp import TabularMDP
+from imitax.tasks.demonstrations import check_subsample
 
 
 @struct.dataclass(kw_only=True)

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from imitax import mdp as exact
-from imitax import soft
-from imitax.mdp import TabularMDP
+from imitax.tabular import mdp as exact
+from imitax.tabular import soft
+from imitax.tabular.mdp import TabularMDP
 
 
 def planned(mdp: TabularMDP, temperature: float, horizon: jax.Array, max_horizon: int) -> jax.Array:

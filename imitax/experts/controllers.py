@@ -6,7 +6,7 @@ They stand at module level, so that a `Policy` made of one compares by value and
 import jax
 import jax.numpy as jnp
 
-from imitax.distributions import Point
+from imitax.core.distributions import Point
 
 SINE_PATH = (0.2, 0.3)
 """Step along x, and the largest step along y."""

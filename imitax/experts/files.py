@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.config import SpecError
+from imitax.core.config import SpecError
+from imitax.core.policies import Policy
+from imitax.core.spec import unknown
 from imitax.data.recorded import DataError
 from imitax.experts.network import Actor, Weights
-from imitax.policies import Policy
-from imitax.spec import unknown
 
 FORMAT = "imitax expert 1"
 """What a manifest says it is."""
@@ -32,7 +32,7 @@ SNAPSHOTS = ("1", "2", "3", "final")
 """From the weakest to the best."""
 
 NUMBERS = ("mean", "low", "high", "length", "episodes", "horizon", "environment_steps")
-"""What a manifest says of each snapshot: `imitax.experts.evaluation.Measured`, and its training."""
+"""What a manifest says of each snapshot: `imitax.rl.measure.Measured`, and its training."""
 
 _VECTORS = ("mean", "scale", "log_scale")
 _FETCH = "restore both files, or train it again: imitax experts train"

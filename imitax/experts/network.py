@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.distributions import Categorical, Distribution, Normal, Point, certain
+from imitax.core.distributions import Categorical, Distribution, Normal, Point, certain
 
 Array = np.ndarray | jax.Array
 

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.config import SpecError
+from imitax.core.config import SpecError
+from imitax.core.policies import Policy
+from imitax.core.spec import unknown
 from imitax.data.recorded import DataError
 from imitax.experts.files import LFS_POINTER
 from imitax.experts.network import Actor, Weights
-from imitax.policies import Policy
-from imitax.spec import unknown
 
 _LAYERS = ("hidden/FeedforwardNet/layer_0", "hidden/FeedforwardNet/layer_2", "out")
 _NORM = "obsnorm/Standardizer"

@@ -3,10 +3,10 @@
 import functools
 from pathlib import Path
 
-from imitax import spec
-from imitax.config import SpecError
+from imitax.core import spec
+from imitax.core.config import SpecError
+from imitax.core.policies import Policy
 from imitax.experts import files
-from imitax.policies import Policy
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Where their files are."""

@@ -1,0 +1,75 @@
+"""What a spec alone says: of an environment, its kind and its task; of an algorithm, its settings.
+
+A report is made from stored rows, perhaps on another machine, so nothing is built here.
+"""
+
+import dataclasses
+from typing import Any, cast
+
+from imitax import catalogue
+from imitax.core.config import SpecError
+from imitax.core.spec import build, show, split
+from imitax.envs import endings
+from imitax.envs.tabular import TabularFamily
+
+ENDS_EARLY = frozenset(name for name, kind in endings.GYMNAX.items() if kind != "none")
+"""gymnax environments in which a better policy's episodes are longer, or shorter, than others'."""
+
+DEMONSTRATIONS = ("subsample", "demos")
+"""Settings of an environment that change what is shown and nothing that is done or earned."""
+
+
+def is_tabular(environment: str) -> bool:
+    """Whether regret is exact there, so that nothing has to be normalised."""
+    family = catalogue.ENVIRONMENTS.get(split(environment)[0], (None,))[0]
+    return isinstance(family, type) and issubclass(family, TabularFamily)
+
+
+def has_soft_expert(environment: str) -> bool:
+    """Whether a tabular environment's expert is soft: see `TabularFamily.has_soft_expert`."""
+    try:
+        name, raw = split(environment)
+        family, settings_class = catalogue.ENVIRONMENTS.get(name, (None, None))
+        if not is_tabular(environment) or settings_class is None:
+            return False
+        return cast(Any, family).has_soft_expert(build(settings_class, name, raw))
+    except SpecError:  # a row of another version
+        return False
+
+
+def is_variable_horizon(environment: str) -> bool:
+    """Whether the length of an episode says how good a policy is."""
+    name, raw = split(environment)
+    if name == "lane":
+        return raw.get("absorbing") != "false"
+    if name == "obstacle":  # into which one may run
+        return True
+    return name in ENDS_EARLY and raw.get("fixed") != "true"
+
+
+def task_of(environment: str) -> tuple[str, frozenset]:
+    """What an environment is apart from the demonstrations it shows; equal tasks, equal returns."""
+    name, raw = split(environment)
+    return name, frozenset(item for item in raw.items() if item[0] not in DEMONSTRATIONS)
+
+
+def settings(algorithm: str) -> dict[str, str]:
+    """The settings of an algorithm with a network, as a spec writes them, defaults included."""
+    name, raw = split(algorithm)
+    entry = catalogue.ALGORITHMS.get(name)
+    general = entry.general if entry else None
+    fields = dataclasses.fields(general) if general else ()
+    return {field.name: show(field.default) for field in fields if field.metadata} | raw
+
+
+def is_constant(algorithm: str) -> bool:
+    """Whether the discriminator learns nothing: the reward is the same for every step."""
+    return settings(algorithm).get("discriminator") == "constant"
+
+
+def name_of(spec: str) -> str:
+    """The name before the settings; the whole text where it is no spec."""
+    try:
+        return split(spec)[0]
+    except SpecError:
+        return spec

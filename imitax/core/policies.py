@@ -1,0 +1,75 @@
+"""Policies: parameters and a module-level function that turns them into a distribution."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from imitax.core.distributions import Categorical, Distribution, Point, certain
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """A policy as data.
+
+    `apply` is static: use a module-level function or something that compares by value. A bound
+    method, `partial` or closure is a new function each time it is made, and so a new compilation.
+    """
+
+    params: Any
+    """Leaves of the policy."""
+    apply: Callable[[Any, jax.Array, jax.Array], Distribution] = dataclasses.field(
+        metadata={"static": True}
+    )
+    """`apply(params, observation, time) -> distribution`, for one observation."""
+
+    def __call__(self, obs: jax.Array, time: jax.Array) -> Distribution:
+        """The distribution over actions at one observation and time step."""
+        return self.apply(self.params, obs, time)
+
+
+def lookup(table: jax.Array, state: jax.Array, time: jax.Array) -> Categorical:
+    """A row of a table of action probabilities, [T, S, A] or (every step alike) [S, A]."""
+    return Categorical(table[state] if table.ndim == 2 else table[time, state])
+
+
+def tabular(table: jax.Array) -> Policy:
+    """The policy of a table of action probabilities, [T, S, A] or [S, A]."""
+    return Policy(table, lookup)
+
+
+def tabulate(policy: Policy, num_states: int, max_horizon: int) -> jax.Array:
+    """Action probabilities of any policy over a finite state space.
+
+    Args:
+        policy: its observation is the int32 state, its action discrete.
+        num_states: number of states S.
+        max_horizon: number of time steps T, static.
+
+    Returns:
+        [T, S, A]; [S, A] for a tabular policy that is the same at every step.
+    """
+    if policy.apply is lookup:
+        return policy.params
+    states = jnp.arange(num_states, dtype=jnp.int32)
+    over_states = jax.vmap(lambda time, state: _probs(policy(state, time)), in_axes=(None, 0))
+    return jax.vmap(over_states, in_axes=(0, None))(jnp.arange(max_horizon), states)
+
+
+def _probs(distribution: Distribution) -> jax.Array:
+    if not isinstance(distribution, Categorical):
+        raise TypeError(f"a finite action space needs Categorical, got {type(distribution)}")
+    return distribution.probs
+
+
+def mode_of(params: Policy, obs: jax.Array, time: jax.Array) -> Distribution:
+    """`apply` of a policy that plays the most probable action of another policy."""
+    distribution = params(obs, time)
+    action = distribution.mode()
+    if isinstance(distribution, Categorical):
+        num_actions = distribution.probs.shape[-1]
+        return certain(action, num_actions, distribution.probs.dtype)
+    return Point(action)

@@ -1,0 +1,113 @@
+"""How far a policy falls short of its expert: exactly in a table, by rollouts elsewhere."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from imitax.core.policies import Policy, tabulate
+from imitax.envs.tabular import TabularFamily
+from imitax.tabular import mdp as exact
+from imitax.tasks.pose import Instance
+from imitax.tasks.rollout import total_reward
+
+NUM_EPISODES = 128
+"""Evaluation episodes where there is no exact answer; of both the learner and the expert."""
+
+
+class Outcome(NamedTuple):
+    """Scalars in units of the true reward, undiscounted, over exactly `horizon` steps."""
+
+    regret: jax.Array
+    learner_return: jax.Array
+    expert_return: jax.Array
+    finite: jax.Array
+    """False where the policy or its return holds a NaN or an infinity."""
+
+
+def evaluate(
+    env: Any, instance: Instance, policy: Policy, *, num_episodes: int = NUM_EPISODES
+) -> Outcome:
+    """Regret of a policy on one instance.
+
+    Tabular: `imitax.tabular.mdp.regret`. Elsewhere: the mean over `num_episodes` episodes of the expert's
+    return minus the policy's, with the same initial states and the same noise for every policy
+    of a seed; nothing is earned after termination.
+
+    Args:
+        env: the environment family.
+        instance: from `pose`.
+        policy: to be judged.
+        num_episodes: static; not used in a table.
+    """
+    judge = _exact if isinstance(env, TabularFamily) else _rolled_out
+    regret, learner, expert = judge(env, instance, policy, num_episodes)
+    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(policy.params)]
+    finite = jnp.isfinite(regret) & jnp.isfinite(learner)
+    for leaf in leaves:
+        finite = finite & leaf
+    return Outcome(regret, learner, expert, finite)
+
+
+def judge(
+    env: Any, instance: Instance, *, num_episodes: int = NUM_EPISODES
+) -> Callable[[Policy], tuple[jax.Array, jax.Array]]:
+    """A judge of many policies of one instance: `policy -> (regret, return)`, as `evaluate` has it.
+
+    The expert is rolled out once, here, and not again for every policy. Both are NaN where the
+    policy holds a NaN or an infinity.
+
+    Args:
+        env: as for `evaluate`.
+        instance: as for `evaluate`.
+        num_episodes: as for `evaluate`; fewer are the first of more.
+    """
+    expert = None
+    if not isinstance(env, TabularFamily):
+        expert = _returns(env, instance, instance.expert, num_episodes)
+
+    def judged(policy: Policy) -> tuple[jax.Array, jax.Array]:
+        if expert is None:
+            lost, earned, _ = _exact(env, instance, policy, num_episodes)
+        else:
+            totals = _returns(env, instance, policy, num_episodes)
+            lost, earned = jnp.mean(expert - totals), jnp.mean(totals)
+        finite = jnp.bool_(True)
+        for leaf in jax.tree.leaves(policy.params):
+            finite = finite & jnp.all(jnp.isfinite(leaf))
+        return jnp.where(finite, lost, jnp.nan), jnp.where(finite, earned, jnp.nan)
+
+    return judged
+
+
+def regret(env: Any, instance: Instance, policy: Policy) -> jax.Array:
+    """The regret alone; see `evaluate`."""
+    return evaluate(env, instance, policy).regret
+
+
+def _exact(env, instance, policy, num_episodes):
+    del num_episodes
+    capacity, horizon = instance.problem.capacity, instance.problem.horizon
+    mdp = instance.params.mdp
+    expert, learner = (
+        tabulate(one, env.num_states, capacity.horizon) for one in (instance.expert, policy)
+    )
+    lost = exact.regret(mdp, expert, learner, horizon, max_horizon=capacity.horizon)
+    returns = [exact.expected_return(mdp, table, horizon) for table in (learner, expert)]
+    return lost, *returns
+
+
+def _rolled_out(env, instance, policy, num_episodes):
+    learner, expert = (
+        _returns(env, instance, one, num_episodes) for one in (policy, instance.expert)
+    )
+    return jnp.mean(expert - learner), jnp.mean(learner), jnp.mean(expert)
+
+
+def _returns(env, instance, policy, num_episodes):
+    def run(index):
+        key = jax.random.fold_in(instance.evaluation_key, index)
+        return total_reward(key, env, instance.params, policy, instance.problem.horizon)
+
+    return jax.vmap(run)(jnp.arange(num_episodes))

@@ -1,0 +1,153 @@
+"""From a seed to a task: its instance, its expert and its demonstrations, inside the trace."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from imitax.core import keys
+from imitax.core.config import is_concrete
+from imitax.core.policies import Policy, tabulate
+from imitax.core.types import Capacity, Demand, Demonstrations, Problem
+from imitax.envs.tabular import TabularFamily
+from imitax.tasks import rollout
+from imitax.tasks.demonstrations import (
+    check_shortest,
+    limited,
+    num_whole,
+    offsets,
+    shuffled,
+    subsampled,
+)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Instance:
+    """One seed's task: what the learner sees, and the truth it is judged by."""
+
+    params: Any
+    """Environment parameters with reward."""
+    expert: Policy
+    problem: Problem
+    learner_key: jax.Array
+    evaluation_key: jax.Array
+
+
+def pose(
+    env: Any,
+    seed: jax.Array,
+    horizon: jax.Array,
+    num_demos: jax.Array,
+    capacity: Capacity,
+    demand: Demand,
+) -> Instance:
+    """Draw the task of a seed.
+
+    Every algorithm of a seed gets the same instance, and the demonstrations of a smaller number
+    begin those of a larger one (`initial=rajaraman` apart, whose instance changes with N). They
+    are collected in `env.source`: the environment itself, unless its settings say otherwise
+    (`shift`, `demos`). Learner, evaluation and the expert that both refer to are those of `env`.
+
+    Args:
+        env: an environment family, from `imitax.make`.
+        seed: int32 scalar.
+        horizon: actions per episode, int32, at most `capacity.horizon`.
+        num_demos: expert-labelled episodes, int32, at most `capacity.num_demos`.
+        capacity: buffer sizes, static.
+        demand: what the algorithm reads, static: `algorithm.demand`.
+
+    Returns:
+        An `Instance`.
+
+    Raises:
+        SpecError: episodes too short for the algorithm, where their length is known: within a
+            trace it is the capacity's horizon at most.
+    """
+    steps = int(horizon) if is_concrete(horizon) else capacity.horizon
+    check_shortest("pose", demand, steps)
+    own = keys.seed_keys(env.family, seed)
+    horizon, num_demos = jnp.int32(horizon), jnp.int32(num_demos)
+    params = env.sample_params(own.instance, horizon, num_demos, capacity.horizon)
+    expert = env.expert(params)
+    source, shown_in, shown_by = env.source, params, expert
+    if source is not env:
+        shown_in = source.sample_params(own.instance, horizon, num_demos, capacity.horizon)
+        shown_by = source.expert(shown_in)
+    demonstrations = demonstrate(
+        own.demonstrations, source, shown_in, shown_by, horizon, num_demos, capacity, demand
+    )
+    problem = Problem(
+        params=env.without_reward(params),
+        horizon=horizon,
+        num_demos=num_demos,
+        demonstrations=demonstrations,
+        expert=expert,
+        source_params=source.without_reward(shown_in),
+        capacity=capacity,
+        subsample=source.settings.subsample,
+    )
+    return Instance(params, expert, problem, own.learner, own.evaluation)
+
+
+def demonstrate(
+    key: jax.Array,
+    env: Any,
+    params: Any,
+    expert: Policy,
+    horizon: jax.Array,
+    num_demos: jax.Array,
+    capacity: Capacity,
+    demand: Demand,
+) -> Demonstrations:
+    """Collect what `demand` asks for; see `pose` for the arguments."""
+    limit = capacity.num_demos if demand.at_most is None else demand.at_most
+    num_rows = min(limit, capacity.num_demos)
+    num_episodes = jnp.minimum(num_demos, num_rows)
+    if demand.form == "none":
+        return Demonstrations(None, None, None, None, jnp.zeros_like(num_episodes))
+    if isinstance(env, TabularFamily):
+        return _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, num_rows)
+
+    def run(index):
+        episode_key = jax.random.fold_in(key, index)
+        return rollout.rollout(episode_key, env, params, expert, horizon, capacity.horizon)
+
+    episodes = jax.vmap(run)(jnp.arange(num_rows))
+    length = jnp.where(jnp.arange(num_rows) < num_episodes, episodes.length, 0)
+    shown = Demonstrations(episodes.obs, episodes.action, length, None, num_episodes)
+    shown = shuffled(key, shown) if env.shuffles else shown
+    return limited(subsampled(key, shown, env.settings.subsample), demand.labels)
+
+
+def _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, num_rows):
+    acting = tabulate(expert, env.num_states, capacity.horizon)
+    walker, every = rollout.walkers(params.mdp), env.settings.subsample
+    if demand.form == "counts":
+        first = None if every == 1 else _first_steps(key, horizon, num_rows, every)
+        if demand.labels:
+            num_episodes = jnp.minimum(num_episodes, num_whole(demand.labels, horizon))
+        counts = rollout.count(
+            key,
+            walker,
+            acting,
+            horizon,
+            num_episodes,
+            capacity.horizon,
+            every=every,
+            first=first,
+            labels=demand.labels,
+        )
+        return Demonstrations(None, None, None, counts, num_episodes)
+    shape = (num_rows, capacity.horizon)
+    states, actions = rollout.record(key, walker, acting, horizon, num_episodes, shape)
+    length = jnp.where(jnp.arange(num_rows) < num_episodes, horizon, 0)
+    shown = Demonstrations(states, actions, length, None, num_episodes)
+    return limited(subsampled(key, shown, every), demand.labels)
+
+
+def _first_steps(key, horizon, num_rows, every):
+    """The offsets of whole blocks of episodes."""
+    padded = -(-num_rows // rollout.BLOCK) * rollout.BLOCK
+    return offsets(key, jnp.broadcast_to(horizon, (padded,)), every)
