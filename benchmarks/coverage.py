@@ -4,8 +4,8 @@ python benchmarks/coverage.py --out benchmarks/results/coverage
 
 Draws K seeds from a known distribution, makes the interval as the report does, and counts how often
 it holds the distribution's own value, which comes from a quadrature and not from a simulation.
-`FEW_SEEDS` in `imitax.bench.analysis.statistics` is read off the table that this writes. It takes some
-ten minutes of one core.
+`FEW_SEEDS` in `imitax.bench.analysis.statistics` is read off the table that this writes. It takes
+some ten minutes of one core.
 """
 
 import argparse

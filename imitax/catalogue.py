@@ -7,90 +7,17 @@ environment (`policy=tabular|mlp` overrides), and settings of the other one are 
 import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnax
 
-from imitax.algorithms import baselines
-from imitax.algorithms.adversarial.gail import GAILConfig, gail
-from imitax.algorithms.cloning.bc import NetworkBCConfig, TabularBCConfig, bc
-from imitax.algorithms.interactive.dagger import NetworkDaggerConfig, TabularDaggerConfig, dagger
-from imitax.algorithms.inverse.maxent_irl import MaxEntConfig, maxent_irl
+from imitax.algorithms import ALGORITHMS, Entry
 from imitax.core import spec
-from imitax.core.config import SpecError
+from imitax.core.errors import NotApplicable, SpecError
+from imitax.core.family import Family
 from imitax.core.policies import Policy
 from imitax.core.types import Algorithm
-from imitax.envs import (
-    chains,
-    cliffs,
-    gridworld,
-    gymnax_family,
-    lane,
-    obstacle,
-    random_mdp,
-    sine_path,
-)
-from imitax.envs.tabular import TabularFamily
-from imitax.games.network_player import (
-    AIRLConfig,
-    FEMConfig,
-    GTALConfig,
-    NetworkGAILConfig,
-    NetworkMaxEntConfig,
-    WAILConfig,
-    airl,
-    fem,
-    gtal,
-    wail,
-)
-
-ENVIRONMENTS: dict[str, tuple[Callable[..., Any], type]] = {
-    "reset-cliff": (cliffs.ResetCliff, cliffs.CliffSettings),
-    "recoverable-cliff": (cliffs.RecoverableCliff, cliffs.CliffSettings),
-    "standard-imitation": (cliffs.StandardImitation, cliffs.CliffSettings),
-    "three-state": (chains.ThreeState, chains.ChainSettings),
-    "ross-bagnell": (chains.RossBagnell, chains.ChainSettings),
-    "gridworld": (gridworld.Gridworld, gridworld.GridworldSettings),
-    "random-mdp": (random_mdp.RandomMDP, random_mdp.RandomMDPSettings),
-    "lane": (lane.Lane, lane.LaneSettings),
-    "sine-path": (sine_path.SinePath, sine_path.SinePathSettings),
-    "obstacle": (obstacle.Obstacle, obstacle.ObstacleSettings),
-}
-"""Our families: name -> (class, settings)."""
-
-
-class Entry(NamedTuple):
-    """One public algorithm."""
-
-    factory: Callable[..., Algorithm]
-    tabular: type | None
-    """Config of the representation for tabular environments."""
-    general: type | None
-    """Config of the representation for every environment."""
-    missing: str = ""
-    """Why it is not applicable where its representation is missing."""
-
-
-_TABLE_ONLY = "defined here for tabular environments only"
-
-ALGORITHMS: dict[str, Entry] = {
-    "bc": Entry(bc, TabularBCConfig, NetworkBCConfig),
-    "dagger": Entry(dagger, TabularDaggerConfig, NetworkDaggerConfig),
-    "maxent-irl": Entry(maxent_irl, MaxEntConfig, NetworkMaxEntConfig),
-    "gail": Entry(gail, GAILConfig, NetworkGAILConfig),
-    "fem": Entry(fem, None, FEMConfig),
-    "gtal": Entry(gtal, None, GTALConfig),
-    "wail": Entry(wail, None, WAILConfig),
-    "airl": Entry(airl, None, AIRLConfig),
-    "expert": Entry(baselines.expert, None, baselines.ControlConfig),
-    "random": Entry(baselines.random, None, baselines.ControlConfig),
-    "noisy-expert": Entry(baselines.noisy_expert, baselines.NoisyExpertConfig, None, _TABLE_ONLY),
-}
-"""Every public algorithm: name -> entry. The contract test covers exactly these."""
-
-
-class NotApplicable(Exception):
-    """An algorithm that is not defined for an environment; the message says why."""
+from imitax.envs import ENVIRONMENTS, gymnax_family
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +29,7 @@ class Chosen:
     factory: Callable[..., Algorithm]
     config: Any
 
-    def build(self, env: Any, config: Any = None) -> Algorithm:
+    def build(self, env: Family, config: Any = None) -> Algorithm:
         """The algorithm, with this or another (for instance traced) config."""
         return self.factory(env, self.config if config is None else config)
 
@@ -137,7 +64,7 @@ def make(text: str) -> tuple[Any, Any]:
     return env, env.default_params
 
 
-def algorithm(text: str, env: Any) -> Chosen:
+def algorithm(text: str, env: Family) -> Chosen:
     """Resolve an algorithm spec for an environment.
 
     Raises:
@@ -160,8 +87,8 @@ def algorithm(text: str, env: Any) -> Chosen:
     return chosen
 
 
-def _representation(name: str, entry: Entry, raw: dict[str, str], env: Any):
-    is_table = isinstance(env, TabularFamily)
+def _representation(name: str, entry: Entry, raw: dict[str, str], env: Family):
+    is_table = env.is_tabular
     wanted = raw.get("policy", "auto")
     if wanted == "tabular" and not is_table and entry.tabular is not None:
         raise SpecError(
@@ -174,7 +101,9 @@ def _representation(name: str, entry: Entry, raw: dict[str, str], env: Any):
     return entry.general, entry.tabular
 
 
-def _refuse_other(name: str, cls: type, other: type | None, raw: dict[str, str], env: Any) -> None:
+def _refuse_other(
+    name: str, cls: type, other: type | None, raw: dict[str, str], env: Family
+) -> None:
     known = {field.name for field in dataclasses.fields(cls)}
     elsewhere = {field.name for field in dataclasses.fields(other)} if other else set()
     for key in raw:

@@ -10,9 +10,10 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 import imitax
+from imitax.algorithms.adversarial import airl, gail_networks, wail
+from imitax.algorithms.inverse import apprenticeship, maxent_networks
 from imitax.core.policies import Policy
 from imitax.core.types import Capacity, Demonstrations, Problem
-from imitax.games import network_player
 
 REWARDS = ("one", "start", "last", "action", "both")
 """1; what the episode began with; 1 in the last step; 1 for action 1 (or minus the squared distance
@@ -20,12 +21,12 @@ of a continuous action to one half); 1 for action 1 where the start is positive,
 """
 
 GAMES = {
-    "gail": (imitax.gail, network_player.NetworkGAILConfig),
-    "wail": (imitax.wail, network_player.WAILConfig),
-    "airl": (imitax.airl, network_player.AIRLConfig),
-    "fem": (imitax.fem, network_player.FEMConfig),
-    "gtal": (imitax.gtal, network_player.GTALConfig),
-    "maxent-irl": (imitax.maxent_irl, network_player.NetworkMaxEntConfig),
+    "gail": (imitax.gail, gail_networks.NetworkGAILConfig),
+    "wail": (imitax.wail, wail.WAILConfig),
+    "airl": (imitax.airl, airl.AIRLConfig),
+    "fem": (imitax.fem, apprenticeship.FEMConfig),
+    "gtal": (imitax.gtal, apprenticeship.GTALConfig),
+    "maxent-irl": (imitax.maxent_irl, maxent_networks.NetworkMaxEntConfig),
 }
 """Every sampled game: its factory and its config."""
 

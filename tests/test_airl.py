@@ -12,12 +12,12 @@ from game_oracles import airl_logit, categorical, cross_entropy, forward, gradie
 from probes import Probe, clone_problem, layers
 
 import imitax
+from imitax.algorithms.adversarial.airl import AIRLConfig
 from imitax.bench.plans.plan import Sweep, resolve
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.core.types import Capacity
 from imitax.games import critic as critics
 from imitax.games import shaped_player
-from imitax.games.network_player import AIRLConfig
 from imitax.games.pairs import Expert, Pairs, Seen
 from imitax.numerics import blocks
 from imitax.rl.actor_critic import actor

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imitax.kernels import api, arrangement
+from imitax.kernels import arrangement, shapes
 
 NETWORKS = [
     ((4, 64, 64, 2), (4, 64, 64, 1)),
@@ -25,7 +25,7 @@ def inner_sizes(networks):
 
 @pytest.mark.parametrize("networks", NETWORKS)
 def test_every_weight_has_one_place(networks):
-    total = sum(map(api.size_of, networks))
+    total = sum(map(shapes.size_of, networks))
     vector = jnp.arange(1.0, total + 1)
     found = arrangement.arranged(networks, vector)
     how = arrangement.arrangement(networks)

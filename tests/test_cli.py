@@ -10,11 +10,12 @@ import time
 import pandas as pd
 import pytest
 
+from imitax.algorithms import ALGORITHMS
 from imitax.bench.plans import suites
 from imitax.bench.plans.plan import resolve
-from imitax.catalogue import ALGORITHMS, ENVIRONMENTS
 from imitax.cli import main, start
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
+from imitax.envs import ENVIRONMENTS
 
 GRID = {
     "--env": ["reset-cliff"],
@@ -268,7 +269,7 @@ def test_a_sweep_ends_with_a_report_and_continues(tmp_path, capsys):
     assert main.main(["report", str(out)]) == 0
 
 
-def start(argv, **env):
+def started(argv, **env):
     kept = {key: value for key, value in os.environ.items() if key != "JAX_NUM_CPU_DEVICES"}
     return subprocess.Popen(
         [sys.executable, "-m", "imitax.cli.start", *argv],
@@ -285,7 +286,7 @@ def start(argv, **env):
 @pytest.mark.parametrize("asked", [None, 3])
 def test_a_cpu_gives_a_device_per_core_and_pipes_are_silent(asked, tmp_path):
     flags = [] if asked is None else ["--devices", str(asked)]
-    process = start([*sweep_line(tmp_path / "out"), *flags])
+    process = started([*sweep_line(tmp_path / "out"), *flags])
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert errors == ""

@@ -1,4 +1,6 @@
-"""`imitax.bench.theory.closed_forms` and `predictions` against the published numbers and Monte Carlo."""
+"""`imitax.bench.theory.closed_forms` and `predictions` against the published numbers and Monte
+Carlo.
+"""
 
 import numpy as np
 import pytest

@@ -12,9 +12,10 @@ from imitax.algorithms.interactive.dagger import (
     expert_share,
 )
 from imitax.core.types import Capacity
-from imitax.networks.head import MLP, Head
+from imitax.networks.head import Head
 from imitax.networks.losses import losses
-from imitax.tasks.rollout import COMPARED, tally
+from imitax.networks.mlp import MLP
+from imitax.tabular.walks import COMPARED, tally
 
 
 @pytest.mark.parametrize(

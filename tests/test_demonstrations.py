@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 
 import imitax
 from imitax.core import keys
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.core.types import Capacity, Demand, Demonstrations
 from imitax.tabular import moments
 from imitax.tasks.demonstrations import OFFSETS, num_labels, offsets, shuffled, subsampled

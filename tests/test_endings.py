@@ -9,12 +9,12 @@ import pytest
 from probes import GAMES, Probe
 
 import imitax
-from imitax.algorithms import baselines
 from imitax.bench.report.markdown import given_table
 from imitax.bench.results.store import SCHEMA
 from imitax.bench.runs.local import Sweep, collect
 from imitax.bench.spec_facts import is_variable_horizon
-from imitax.envs.endings import GYMNAX, ending_of
+from imitax.core import policies
+from imitax.envs.endings import GYMNAX
 from imitax.tasks.rollout import rollout
 
 OURS = {
@@ -48,7 +48,7 @@ def test_every_gymnax_id_has_a_kind():
 @pytest.mark.parametrize("text", EVERY)
 def test_auto_is_resolved_from_the_kind_of_ending(text):
     env, kind = imitax.environment(text), EVERY[text]
-    assert ending_of(env) == kind
+    assert env.ending == kind
     assert is_variable_horizon(text) == (kind != "none")
     is_image = len(getattr(env.observation_space(env.default_params), "shape", ())) == 3
     absorbing = ", absorbing states" if kind == "both" and not is_image else ""
@@ -72,9 +72,9 @@ def test_better_policies_end_later_where_ends_are_bad_and_earlier_where_they_are
         return np.asarray(jax.jit(jax.vmap(lambda key: rollout(key, *where).length))(keys))
 
     expert = lengths(env.expert(params)).mean()
-    chance = lengths(baselines.uniform(env.action_space(), name)).mean()
+    chance = lengths(policies.uniform(env.action_space(), name)).mean()
     order = {"bad": expert > 1.5 * chance, "good": 1.5 * expert < chance, "none": expert == chance}
-    assert order[ending_of(env)]
+    assert order[env.ending]
 
 
 @pytest.mark.parametrize("name", GAMES)

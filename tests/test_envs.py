@@ -9,7 +9,7 @@ import oracles
 import pytest
 
 from imitax.core import spec
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.envs.chains import ChainSettings, RossBagnell, ThreeState
 from imitax.envs.gridworld import Gridworld, GridworldSettings
 from imitax.envs.random_mdp import RandomMDP, RandomMDPSettings, distinct, simplex

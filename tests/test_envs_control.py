@@ -9,8 +9,8 @@ from scipy.stats import norm
 
 from imitax import environment
 from imitax.core import spec
-from imitax.core.config import SpecError
 from imitax.core.distributions import Point
+from imitax.core.errors import SpecError
 from imitax.core.policies import Policy
 from imitax.core.types import Capacity, Demand
 from imitax.envs.gymnax_family import GymnaxFamily

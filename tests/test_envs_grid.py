@@ -10,7 +10,7 @@ import pytest
 from test_envs import draw, full_rows, grid
 
 from imitax.core import spec
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.core.types import Capacity, Demand
 from imitax.envs.gridworld import GridworldSettings
 from imitax.tabular import mdp as exact

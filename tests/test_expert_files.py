@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import pytest
 
 from imitax import catalogue
+from imitax.bench.errors import StoreError
 from imitax.bench.plans import expert_files
 from imitax.bench.plans.expert_files import ExpertFile, load_experts, parse
 from imitax.bench.plans.plan import Sweep, resolve
-from imitax.bench.results.manifest import StoreError, settings_of
+from imitax.bench.results.manifest import settings_of
 from imitax.bench.results.store import Store
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.core.policies import Policy, lookup
 
 NAMES = ("iter0000000", "iter0000100")

@@ -14,8 +14,8 @@ from recordings import pickled
 
 from imitax.cli import main
 from imitax.cli.experts import page, show
-from imitax.core.config import SpecError
 from imitax.core.distributions import Categorical, Certain, Normal, Point
+from imitax.core.errors import SpecError
 from imitax.core.policies import Policy
 from imitax.data import DataError
 from imitax.envs.gymnax_family import GymnaxFamily

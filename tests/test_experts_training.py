@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from imitax.cli import main
-from imitax.core.config import SpecError
 from imitax.core.distributions import Categorical
+from imitax.core.errors import SpecError
 from imitax.core.policies import Policy
 from imitax.experts import files, network
 from imitax.networks.normalisation import Normaliser

@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 from test_store import KEYS, SWEEP, table
 
+from imitax.bench.errors import StoreError
 from imitax.bench.plans import suites
 from imitax.bench.plans.plan import LARGEST, Block, Share, Sweep, all_chunks, resolve
 from imitax.bench.report.markdown import provenance
-from imitax.bench.results.manifest import StoreError, settings_of
+from imitax.bench.results.manifest import settings_of
 from imitax.bench.results.reading import read_manifest
 from imitax.bench.results.store import Store
 from imitax.bench.runs.local import collect, run
 from imitax.cli import main
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 
 GRID = (["reset-cliff:num_states=4"], ["bc"], [3, 4], [2])
 

@@ -17,7 +17,7 @@ from imitax.bench.fits import fit as fitting
 from imitax.bench.fits import store
 from imitax.cli import fit
 from imitax.core import keys
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.data import DataError
 from imitax.experts import shipped
 from imitax.tasks.rollout import rollout

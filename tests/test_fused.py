@@ -14,7 +14,7 @@ from imitax import catalogue
 from imitax.games import critic as critics
 from imitax.games import critic_kernel, network_player
 from imitax.games.pairs import Expert, Seen
-from imitax.kernels import api, pallas, tiles
+from imitax.kernels import api, pallas, shapes, tiles
 from imitax.networks.normalisation import Normaliser
 from imitax.rl import actor_critic, ppo, ppo_kernel
 from imitax.rl.actor_critic import Net
@@ -49,7 +49,7 @@ def rows_of(key, steps, batch):
     keys = jax.random.split(key, 3)
     inputs = jax.random.normal(keys[0], (steps, batch, WIDTHS[0][0]))
     columns = tuple(jax.random.normal(key, (steps, batch)) for key in keys[1:])
-    return api.Rows(inputs, columns)
+    return shapes.Rows(inputs, columns)
 
 
 def by_optax(nets, params, rows, numbers, most):
@@ -73,7 +73,7 @@ def by_optax(nets, params, rows, numbers, most):
 
 
 def flat(params):
-    return jnp.concatenate([api.flat(one) for one in params])
+    return jnp.concatenate([shapes.flat(one) for one in params])
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def flat(params):
 def test_steps_are_those_of_optax(activation, batch, most):
     """Over several steps from a state with moments, for two seeds at once."""
     nets, numbers = nets_of(activation), (0.3, 0.7)
-    recipe = api.Recipe(WIDTHS, activation, (first_loss, second_loss), EPS, clips=bool(most))
+    recipe = shapes.Recipe(WIDTHS, activation, (first_loss, second_loss), EPS, clips=bool(most))
 
     def both(key):
         keys = jax.random.split(key, 4)
@@ -94,7 +94,7 @@ def test_steps_are_those_of_optax(activation, batch, most):
         wanted = by_optax(
             nets, params, jax.tree.map(lambda *x: jnp.concatenate(x), first, second), numbers, most
         )
-        before = api.Moments(flat(moments.mu), flat(moments.nu), moments.count)
+        before = shapes.Moments(flat(moments.mu), flat(moments.nu), moments.count)
         found = api.descend(recipe, flat(start), before, second, RATE, most, numbers)
         return found, wanted, flat(start)
 
@@ -114,11 +114,11 @@ def test_rounded_slopes_keep_their_size(monkeypatch, size):
     """With operands of 11 bits, whatever the size of the loss, errors stay relative."""
     nets, numbers = nets_of("tanh"), (0.3, 0.7)
     losses = [lambda *of, loss=loss: size * loss(*of) for loss in (first_loss, second_loss)]
-    recipe = api.Recipe(WIDTHS, "tanh", tuple(losses), EPS)
+    recipe = shapes.Recipe(WIDTHS, "tanh", tuple(losses), EPS)
     keys = jax.random.split(jax.random.key(0), 3)
     blank = jnp.zeros((1, WIDTHS[0][0]))
     start = flat([net.init(one, blank) for net, one in zip(nets, keys[:2], strict=True)])
-    before = api.Moments(0.0 * start, 0.0 * start, jnp.int32(0))
+    before = shapes.Moments(0.0 * start, 0.0 * start, jnp.int32(0))
     first = {}
     for half in (False, True):
         rounding = tiles.Tools("tanh", interpret=True, half=half)
@@ -150,9 +150,9 @@ def test_outputs_are_those_of_flax(activation, rows, widths):
 def test_a_vector_of_weights_is_the_weights():
     net = Net((32, 16), 3)
     params = net.init(jax.random.key(2), jnp.zeros((1, 5)))
-    vector, widths = api.flat(params), (5, 32, 16, 3)
-    assert vector.shape == (api.size_of(widths),)
-    again = api.unflat(vector, widths)
+    vector, widths = shapes.flat(params), (5, 32, 16, 3)
+    assert vector.shape == (shapes.size_of(widths),)
+    again = shapes.unflat(vector, widths)
     assert jax.tree.structure(again) == jax.tree.structure(params)
     jax.tree.map(np.testing.assert_array_equal, again, params)
 
@@ -174,12 +174,12 @@ def test_a_vector_of_weights_is_the_weights():
     ],
 )
 def test_what_fits(widths, batch, does):
-    assert api.fits(widths, batch) == does
+    assert shapes.fits(widths, batch) == does
 
 
 def test_kernels_have_32_bits():
     with jax.enable_x64(True):
-        assert not api.fits((4, 64, 64, 2), 64)
+        assert not shapes.fits((4, 64, 64, 2), 64)
 
 
 def test_kernels_are_for_gpus_that_are_there(monkeypatch):
@@ -240,7 +240,9 @@ def test_ppo_improves_alike(monkeypatch):
     close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-6)
     jax.tree.map(close, found.weights, plain.weights)
     jax.tree.map(close, found.moments, plain.moments)
-    assert np.abs(api.flat(plain.weights.policy) - api.flat(player.weights.policy)).max() > 1e-3
+    assert (
+        np.abs(shapes.flat(plain.weights.policy) - shapes.flat(player.weights.policy)).max() > 1e-3
+    )
 
 
 @pytest.mark.parametrize(
@@ -273,7 +275,7 @@ def test_discriminators_answer_alike(monkeypatch, settings):
     assert jax.tree.structure(found) == jax.tree.structure(plain)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-6)
     jax.tree.map(close, found, plain)
-    assert np.abs(api.flat(plain.params) - api.flat(state.params)).max() > 1e-3
+    assert np.abs(shapes.flat(plain.params) - shapes.flat(state.params)).max() > 1e-3
 
 
 def test_what_is_differentiated_is_not_a_kernel(kernels_are_used):
@@ -328,10 +330,10 @@ def a_gpu():
 def test_the_kernels_lower_for_cuda(batch):
     widths = ((4, 64, 64, 2), (4, 64, 64, 1))
     losses = (ppo_kernel.policy_loss, ppo_kernel.value_loss)
-    recipe = api.Recipe(widths, "tanh", losses, EPS, clips=True)
-    size = sum(map(api.size_of, widths))
+    recipe = shapes.Recipe(widths, "tanh", losses, EPS, clips=True)
+    size = sum(map(shapes.size_of, widths))
     on_gpu = tiles.Tools("tanh", interpret=False, half=True)
-    rows = api.Rows(jnp.zeros((3, 2, batch, 4)), (jnp.zeros((3, 2, batch)),) * 4)
+    rows = shapes.Rows(jnp.zeros((3, 2, batch, 4)), (jnp.zeros((3, 2, batch)),) * 4)
 
     def steps(state, rows):
         return pallas.descend(recipe, state, jnp.ones((2, 2)), jnp.ones(4), rows, on_gpu)
@@ -340,7 +342,7 @@ def test_the_kernels_lower_for_cuda(batch):
         return pallas.outputs(weights, inputs, on_gpu)
 
     params = Net((64, 64), 2).init(jax.random.key(0), jnp.zeros((1, 4)))
-    weights = [jnp.stack([leaf] * 3) for leaf in api.leaves(params)]
+    weights = [jnp.stack([leaf] * 3) for leaf in shapes.leaves(params)]
     cases = [(steps, [jnp.zeros((3, size))] * 3, rows), (look, weights, rows.inputs[:, 0])]
     for function, *args in cases:
         with a_gpu():

@@ -6,7 +6,7 @@ import pytest
 from gymnax.environments import spaces
 from probes import GAMES, Probe
 
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 
 ENV = Probe()
 PICTURES = types.SimpleNamespace(

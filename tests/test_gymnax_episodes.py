@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import imitax
-from imitax.algorithms import baselines
+from imitax.core import policies
 from imitax.core.distributions import Categorical, Point
 from imitax.core.policies import Policy
 from imitax.tasks.rollout import rollout, total_reward
@@ -24,7 +24,7 @@ def pump_force(params, obs, time):
 
 
 def at_random(name):
-    return baselines.uniform(imitax.environment(name).action_space(), name)
+    return policies.uniform(imitax.environment(name).action_space(), name)
 
 
 ENDING = {

@@ -8,8 +8,8 @@ import pytest
 from test_gymnax_episodes import draw, pump, pump_force
 
 import imitax
-from imitax.core.config import SpecError
 from imitax.core.distributions import Categorical
+from imitax.core.errors import SpecError
 from imitax.core.policies import Policy
 from imitax.core.types import Capacity, Demand
 from imitax.envs.gymnax_family import GymnaxFamily, GymnaxSettings

@@ -15,12 +15,12 @@ import oracles
 import pytest
 
 import imitax
-from imitax import catalogue
+from imitax.algorithms import ALGORITHMS
 from imitax.core.policies import tabular
 from imitax.core.types import Capacity, Demonstrations, Problem
 from imitax.envs.random_mdp import RandomMDPSettings
 from imitax.envs.tabular import TabularFamily, TabularParams
-from imitax.experts import planned
+from imitax.experts.planning import planned
 from imitax.tabular import mdp as exact
 from imitax.tabular import moments
 from imitax.tasks import reward_metrics
@@ -206,7 +206,7 @@ EVERYWHERE = pytest.mark.parametrize(
 
 
 def test_every_algorithm_of_tables_is_here():
-    wanted = {name for name, entry in catalogue.ALGORITHMS.items() if entry.tabular}
+    wanted = {name for name, entry in ALGORITHMS.items() if entry.tabular}
     assert wanted | {"expert", "random"} == {spec.split(":")[0] for spec in SPECS}
 
 

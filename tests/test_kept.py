@@ -155,7 +155,7 @@ def test_files_change_the_digest_of_the_code(monkeypatch, tmp_path):
     package = tmp_path / "imitax"
     package.mkdir()
     (package / "__init__.py").write_text("one = 1\n")
-    monkeypatch.setattr(executables.imitax, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(executables, "__file__", str(package / "bench" / "programs" / "one.py"))
     digest = executables._code.__wrapped__
     before = digest()
     assert digest() == before

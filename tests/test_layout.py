@@ -1,4 +1,6 @@
-"""`imitax.bench.programs.seed_blocks`: chunks that are stored, blocks that are computed, memory that suffices."""
+"""`imitax.bench.programs.seed_blocks`: chunks that are stored, blocks that are computed, memory
+that suffices.
+"""
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ import pytest
 from scipy import signal
 
 import imitax
-from imitax.networks.head import MLP, drop
+from imitax.networks.mlp import MLP, drop
 from imitax.networks.settings import head
 
 KEY = jax.random.key(0)

@@ -14,14 +14,14 @@ from test_fit import leaning, task
 from test_store import SWEEP, tree
 
 import imitax
-from imitax import catalogue
+from imitax.algorithms import ALGORITHMS
+from imitax.bench import provenance
+from imitax.bench.errors import StoreError
 from imitax.bench.fits import fit
 from imitax.bench.fits import store as fitted
 from imitax.bench.plans import numerics
 from imitax.bench.plans.plan import Share, Sweep, resolve
 from imitax.bench.report.write import write_report
-from imitax.bench.results import manifest
-from imitax.bench.results.manifest import StoreError
 from imitax.bench.results.store import Store
 from imitax.bench.runs.local import run
 
@@ -62,12 +62,12 @@ def test_the_version_is_written_in_one_place():
     text = (root / (module.replace(".", "/") + ".py")).read_text()
     assert re.search(rf'^{name} = "{re.escape(imitax.__version__)}"$', text, re.MULTILINE)
     assert not imitax.__version__.startswith("0.1")
-    assert manifest.versions()["imitax"] == imitax.__version__
+    assert provenance.versions()["imitax"] == imitax.__version__
 
 
 def test_every_setting_is_written_out():
     """Each pair of the catalogue, against the configs themselves."""
-    sweep = Sweep.grid(PLACES, catalogue.ALGORITHMS, [4], [3], 1)
+    sweep = Sweep.grid(PLACES, ALGORITHMS, [4], [3], 1)
     plan = resolve(sweep)
     found = json.loads(json.dumps(numerics.of_plan(plan)))
     assert found["imitax"] == imitax.__version__

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import imitax
-from imitax.core.config import SpecError
 from imitax.core.distributions import Point
+from imitax.core.errors import SpecError
 from imitax.core.policies import Policy
 from imitax.core.types import Capacity, Demand
 from imitax.envs.obstacle import SHORTEST

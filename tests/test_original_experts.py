@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from recordings import real
 
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.data import DataError
 from imitax.experts import original
 from imitax.rl import measure

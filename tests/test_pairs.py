@@ -12,6 +12,7 @@ from probes import Probe
 
 from imitax.games import game, pairs
 from imitax.games.pairs import KEPT, Expert, Pairs, Seen
+from imitax.numerics import blocks
 from imitax.rl.actor_critic import actor
 from imitax.rl.ppo import Rollout
 
@@ -185,7 +186,7 @@ def test_later_rows_are_left_alone():
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 90])
 def test_means_do_not_see_padding(size):
     rows = np.float32(np.random.default_rng(0).normal(size=(90, 3)) + 5.0)
-    mean = jax.jit(pairs.mean_of_first)
+    mean = jax.jit(blocks.mean_of_first)
     found = [
         mean(np.concatenate([rows[:size], np.full((more, 3), np.nan, np.float32)]), jnp.int32(size))
         for more in (1, 7, 500)

@@ -20,7 +20,7 @@ from game_oracles import (
 from jax.flatten_util import ravel_pytree
 from probes import Probe, layers, probe_params
 
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.networks.normalisation import Normaliser
 from imitax.numerics.blocks import MANY_ROWS, over_rollout
 from imitax.rl import ppo

@@ -19,7 +19,7 @@ from imitax.bench.results.store import Store
 from imitax.bench.runs import dask_cluster, remote
 from imitax.bench.runs.local import concatenate, run
 from imitax.cli import main
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 
 SWEEP = Sweep.grid(["reset-cliff:num_states=4"], ["bc", "dagger"], [3], [2, 3, 4], 12, chunk_size=2)
 

@@ -1,4 +1,6 @@
-"""`imitax.bench.report.write`: from a directory of synthetic results to figures, tables and verdicts."""
+"""`imitax.bench.report.write`: from a directory of synthetic results to figures, tables and
+verdicts.
+"""
 
 import json
 import re

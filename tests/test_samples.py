@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from imitax.networks.dataset import BLOCK, Dataset, add_up, append, draw, hold_out, split
-from imitax.networks.head import MLP, Head
+from imitax.networks.head import Head
+from imitax.networks.mlp import MLP
 from imitax.networks.normalisation import normaliser
 
 KEY = jax.random.key(5)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from test_store import SWEEP, table
 
+from imitax.bench.errors import StoreError
 from imitax.bench.plans.plan import Share, Sweep, all_chunks, parse_share, resolve
-from imitax.bench.results.manifest import StoreError
 from imitax.bench.results.reading import ReportError, incomplete, read_manifest, read_rewards
 from imitax.bench.results.store import Store
 from imitax.bench.runs.local import run
 from imitax.cli import main
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 
 GRID = Sweep.grid(
     ["gridworld:size=3x2,goal=2x1"], ["bc", "maxent-irl:num_steps=3"], [3, 4], [2], 7, chunk_size=4

@@ -22,9 +22,9 @@ from imitax.bench.report import markdown
 from imitax.bench.report.write import write_report
 from imitax.bench.spec_facts import has_soft_expert
 from imitax.bench.theory.predictions import predicted_exponent
-from imitax.catalogue import ENVIRONMENTS
 from imitax.cli.digest import digest
 from imitax.core.types import Capacity
+from imitax.envs import ENVIRONMENTS
 from imitax.envs.chains import ChainSettings
 from imitax.envs.tabular import TabularFamily
 from imitax.tabular.mdp import TabularMDP

@@ -1,4 +1,4 @@
-"""`imitax.bench.analysis.statistics` against numpy, scipy, the delta method and simulated coverage."""
+"""Statistics against numpy, scipy, the delta method and simulated coverage."""
 
 import numpy as np
 import pytest

@@ -13,9 +13,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from imitax.bench.errors import StoreError
 from imitax.bench.plans.plan import Sweep, all_chunks, resolve
 from imitax.bench.programs import curves
-from imitax.bench.results.manifest import StoreError, load_manifest
+from imitax.bench.results.manifest import load_manifest
 from imitax.bench.results.reading import read_rewards
 from imitax.bench.results.store import SCHEMA, Store, file_name, to_table
 from imitax.bench.runs.local import Result, run

@@ -14,7 +14,8 @@ from imitax.core.types import Capacity
 from imitax.networks import fit as supervised
 from imitax.networks import training
 from imitax.networks.dataset import Dataset
-from imitax.networks.head import MLP, Head
+from imitax.networks.head import Head
+from imitax.networks.mlp import MLP
 from imitax.networks.settings import NetworkSettings
 
 KEY = jax.random.key(3)

@@ -1,4 +1,4 @@
-"""`imitax.bench.runs.local`: grids as data, programs that compile once, rows that mean one thing."""
+"""Sweeps: grids as data, programs that compile once, rows that mean one thing."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from imitax.bench.plans.plan import Block, Sweep, all_chunks, chunks_of, largest
 from imitax.bench.programs.program import as_arguments
 from imitax.bench.results.store import SCHEMA
 from imitax.bench.runs.local import collect, concatenate, run
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 

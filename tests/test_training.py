@@ -13,9 +13,10 @@ from imitax.core.types import Capacity
 from imitax.networks import fit as supervised
 from imitax.networks import plateau, training
 from imitax.networks.dataset import Dataset
-from imitax.networks.head import MLP, Head
+from imitax.networks.head import Head
+from imitax.networks.mlp import MLP
 from imitax.networks.settings import NetworkSettings
-from imitax.tasks import rollout
+from imitax.tabular import walks
 
 KEY = jax.random.key(5)
 
@@ -251,10 +252,10 @@ def test_a_table_counts_whole_episodes_and_the_beginning_of_one(env):
     def both(seed):
         cut = imitax.pose(env, seed, horizon, 6, capacity, demand)
         acting = tabulate(cut.expert, env.num_states, capacity.horizon)
-        walker = rollout.walkers(cut.params.mdp)
+        walker = walks.walkers(cut.params.mdp)
         key = imitax.core.keys.seed_keys(env.family, seed).demonstrations
         rows = (capacity.num_demos, capacity.horizon)
-        return cut, rollout.record(key, walker, acting, jnp.int32(horizon), jnp.int32(6), rows)
+        return cut, walks.record(key, walker, acting, jnp.int32(horizon), jnp.int32(6), rows)
 
     cut, (states, actions) = both(jnp.int32(3))
     wanted = np.zeros((capacity.horizon, env.num_states, env.num_actions))

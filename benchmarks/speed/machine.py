@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from imitax.bench.programs.program import compiler_options
-from imitax.bench.results.manifest import PACKAGES, checkout_of, timestamp
+from imitax.bench.provenance import PACKAGES, checkout_of, timestamp
 from imitax.kernels import api
 
 FLAGS = (

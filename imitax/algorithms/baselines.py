@@ -5,16 +5,14 @@ the theory: a policy whose loss under the expert's states is set by hand, so tha
 the same behavioural-cloning loss can differ in regret by what they do off those states.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from gymnax.environments import spaces
 
 from imitax.core.config import check_ranges, config, setting
-from imitax.core.distributions import Categorical, Uniform
-from imitax.core.policies import Policy, tabular, tabulate
+from imitax.core.family import Family
+from imitax.core.policies import Policy, tabular, tabulate, uniform
 from imitax.core.train import blank_metrics
 from imitax.core.types import Algorithm, Demand, Problem
 from imitax.numerics import sums
@@ -63,25 +61,13 @@ def _control(policy, knows_dynamics: bool) -> Algorithm:
     return Algorithm(init, step, policy, lambda _: jnp.int32(1), demand, knows_dynamics)
 
 
-def expert(env: Any, config: ControlConfig | None = None) -> Algorithm:
+def expert(env: Family, config: ControlConfig | None = None) -> Algorithm:
     """The expert itself; its regret is exactly zero."""
     del env, config
     return _control(lambda problem, _: problem.expert, knows_dynamics=False)
 
 
-def uniform_actions(params: Any, obs: jax.Array, time: jax.Array) -> Categorical:
-    """`apply` of the uniform policy over finitely many actions; params: probabilities [A]."""
-    del obs, time
-    return Categorical(params)
-
-
-def uniform_box(params: Any, obs: jax.Array, time: jax.Array) -> Uniform:
-    """`apply` of the uniform policy over a box; params: its two corners."""
-    del obs, time
-    return Uniform(*params)
-
-
-def random(env: Any, config: ControlConfig | None = None) -> Algorithm:
+def random(env: Family, config: ControlConfig | None = None) -> Algorithm:
     """Uniform over the action space, at every step.
 
     Raises:
@@ -90,21 +76,6 @@ def random(env: Any, config: ControlConfig | None = None) -> Algorithm:
     del config
     policy = uniform(env.action_space(env.default_params), env.name)
     return _control(lambda problem, _: policy, False)
-
-
-def uniform(space: Any, name: str) -> Policy:
-    """The policy that is uniform over an action space.
-
-    Raises:
-        ValueError: the action space is neither discrete nor a bounded box.
-    """
-    if isinstance(space, spaces.Discrete):
-        return Policy(jnp.full(space.n, 1.0 / space.n), uniform_actions)
-    low, high = (np.broadcast_to(np.asarray(x), space.shape) for x in (space.low, space.high))
-    if not np.all(np.isfinite(low) & np.isfinite(high)):
-        raise ValueError(f"random: the action space of {name} is not bounded: {space}")
-    corners = (jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32))
-    return Policy(corners, uniform_box)
 
 
 def slip_share(config: NoisyExpertConfig, horizon: jax.Array, time: jax.Array) -> jax.Array:
@@ -127,7 +98,7 @@ def staying(mdp: TabularMDP, expert_row: jax.Array) -> jax.Array:
     return jax.nn.one_hot(jnp.argmax(stay, axis=-1), stay.shape[-1])
 
 
-def noisy_expert(env: Any, config: NoisyExpertConfig | None = None) -> Algorithm:
+def noisy_expert(env: Family, config: NoisyExpertConfig | None = None) -> Algorithm:
     """The expert with imposed slips, in a tabular MDP.
 
     Where the expert's own occupancy is positive at a step, each of the other actions gets an equal

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from imitax.bench.results.manifest import StoreError
+from imitax.bench.errors import StoreError
 
 
 def replace(path: Path, content: bytes) -> None:

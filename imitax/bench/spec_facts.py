@@ -6,11 +6,10 @@ A report is made from stored rows, perhaps on another machine, so nothing is bui
 import dataclasses
 from typing import Any, cast
 
-from imitax import catalogue
-from imitax.core.config import SpecError
+from imitax.algorithms import ALGORITHMS
+from imitax.core.errors import SpecError
 from imitax.core.spec import build, show, split
-from imitax.envs import endings
-from imitax.envs.tabular import TabularFamily
+from imitax.envs import ENVIRONMENTS, endings
 
 ENDS_EARLY = frozenset(name for name, kind in endings.GYMNAX.items() if kind != "none")
 """gymnax environments in which a better policy's episodes are longer, or shorter, than others'."""
@@ -21,15 +20,15 @@ DEMONSTRATIONS = ("subsample", "demos")
 
 def is_tabular(environment: str) -> bool:
     """Whether regret is exact there, so that nothing has to be normalised."""
-    family = catalogue.ENVIRONMENTS.get(split(environment)[0], (None,))[0]
-    return isinstance(family, type) and issubclass(family, TabularFamily)
+    family = ENVIRONMENTS.get(split(environment)[0], (None,))[0]
+    return family is not None and family.is_tabular
 
 
 def has_soft_expert(environment: str) -> bool:
     """Whether a tabular environment's expert is soft: see `TabularFamily.has_soft_expert`."""
     try:
         name, raw = split(environment)
-        family, settings_class = catalogue.ENVIRONMENTS.get(name, (None, None))
+        family, settings_class = ENVIRONMENTS.get(name, (None, None))
         if not is_tabular(environment) or settings_class is None:
             return False
         return cast(Any, family).has_soft_expert(build(settings_class, name, raw))
@@ -56,7 +55,7 @@ def task_of(environment: str) -> tuple[str, frozenset]:
 def settings(algorithm: str) -> dict[str, str]:
     """The settings of an algorithm with a network, as a spec writes them, defaults included."""
     name, raw = split(algorithm)
-    entry = catalogue.ALGORITHMS.get(name)
+    entry = ALGORITHMS.get(name)
     general = entry.general if entry else None
     fields = dataclasses.fields(general) if general else ()
     return {field.name: show(field.default) for field in fields if field.metadata} | raw

@@ -12,12 +12,12 @@ from typing import Any
 
 import jax
 
+from imitax.bench.errors import ReportError, StoreError
 from imitax.bench.plans.plan import Sweep
 from imitax.bench.plans.suites import load
-from imitax.bench.results.manifest import ReportError, StoreError
 from imitax.cli import experts, fit, listing, terminal
 from imitax.cli import sweep as execution
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.data import DataError
 
 USER_ERRORS = (SpecError, StoreError, ReportError, DataError)

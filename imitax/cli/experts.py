@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imitax.cli import terminal
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.experts import files, shipped
 from imitax.rl.expert_training import check, train
 from imitax.rl.recipes import RECIPES, recipe

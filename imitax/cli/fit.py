@@ -12,10 +12,11 @@ from imitax.bench.analysis.statistics import Interval, interquartile_mean, mean_
 from imitax.bench.fits.fit import Array, Fitted, Task, fit
 from imitax.bench.fits.store import check_free, load_policy, save
 from imitax.cli.fit_notes import below_recorded, choose_horizon, count
-from imitax.core.config import SpecError
+from imitax.core import errors
+from imitax.core.errors import SpecError
+from imitax.core.family import Family, check_subsample
 from imitax.data import DataError, Recorded, load
-from imitax.envs.tabular import TabularFamily
-from imitax.tasks.demonstrations import check_shortest, check_subsample
+from imitax.tasks.demonstrations import check_shortest
 from imitax.tasks.evaluate import NUM_EPISODES
 
 __all__ = ["add_parser", "load_policy", "run"]
@@ -94,14 +95,14 @@ def check(args: argparse.Namespace) -> Task:
         if not 1 <= value <= _LARGEST:
             raise SpecError(f"{name} {value} is out of range; allowed: >= 1, <= {_LARGEST}")
     env = catalogue.environment(args.env)
-    if isinstance(env, TabularFamily):
+    if env.is_tabular:
         raise SpecError(f"--env {args.env} is {_TABULAR}")
     if getattr(env.settings, "demos", "expert") != "expert":
         raise SpecError(f"--env {args.env}: the file holds the demonstrations; leave demos out")
     chosen = _algorithm(args.algorithm, env)
     params = env.default_params
     recorded = load(args.demos, env.observation_space(params), env.action_space(params))
-    check_subsample(env.family, env.settings.subsample, (int(recorded.length.max()),))
+    check_subsample(env.family, env.subsample, (int(recorded.length.max()),))
     check_shortest(args.demos, chosen.build(env).demand, int(recorded.length.max()))
     num_demos = _num_demos(args.num_demos, recorded)
     horizon = choose_horizon(args.horizon, env, recorded)
@@ -126,11 +127,11 @@ def describe(task: Task, fitted: Fitted) -> str:
     return "\n".join(lines)
 
 
-def _algorithm(text: str, env: Any) -> catalogue.Chosen:
+def _algorithm(text: str, env: Family) -> catalogue.Chosen:
     """An algorithm that learns from episodes and from nothing else."""
     try:
         chosen = catalogue.algorithm(text, env)
-    except catalogue.NotApplicable as reason:
+    except errors.NotApplicable as reason:
         raise SpecError(f"{reason}; use bc") from None
     demand = chosen.build(env).demand
     if demand.form != "episodes":

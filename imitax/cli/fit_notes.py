@@ -6,6 +6,7 @@ import numpy as np
 
 from imitax.bench.analysis.statistics import Interval, mean_interval
 from imitax.bench.fits.fit import Fitted, Task
+from imitax.core.family import Family
 from imitax.data import Recorded
 from imitax.envs.gymnax_family import GymnaxFamily
 
@@ -25,7 +26,7 @@ def time_limit(recorded: Recorded) -> int | None:
     return longest if at_limit >= max(2, len(recorded.length) / 2) else None
 
 
-def choose_horizon(asked: int | None, env: Any, recorded: Recorded) -> tuple[int, str]:
+def choose_horizon(asked: int | None, env: Family, recorded: Recorded) -> tuple[int, str]:
     """Steps of an evaluation episode, and where they are from.
 
     The file's time limit comes first, be it above or below the environment's: what a learner earns

@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from imitax import catalogue
+from imitax.algorithms import ALGORITHMS
 from imitax.bench.plans import suites
 from imitax.core.config import allowed
 from imitax.core.spec import show
+from imitax.envs import ENVIRONMENTS
 from imitax.envs.gymnax_family import GymnaxSettings
 from imitax.experts import shipped
 
@@ -18,7 +19,7 @@ Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
 def environments() -> Listing:
     """Our families and gymnax's with their settings, then the gymnax ids that have an expert."""
     rows = []
-    for name, (_, settings) in catalogue.ENVIRONMENTS.items():
+    for name, (_, settings) in ENVIRONMENTS.items():
         rows += _settings(name, settings)
     rows += _settings("gymnax ids", GymnaxSettings)
     for name in shipped.names():
@@ -29,7 +30,7 @@ def environments() -> Listing:
 def algorithms() -> Listing:
     """The public algorithms with the settings of each of their representations."""
     rows = []
-    for name, entry in catalogue.ALGORITHMS.items():
+    for name, entry in ALGORITHMS.items():
         for kind, settings in (("table", entry.tabular), ("network", entry.general)):
             if settings is None:
                 continue

@@ -11,15 +11,16 @@ from typing import Any
 
 import jax
 
+from imitax.bench.errors import StoreError
 from imitax.bench.plans import expert_files
 from imitax.bench.plans.plan import ALONE, Plan, Share, Sweep, parse_share, resolve
 from imitax.bench.programs import seed_blocks
-from imitax.bench.results.manifest import StoreError, load_manifest, load_record, share_path
+from imitax.bench.results.manifest import load_manifest, load_record, share_path
 from imitax.bench.results.store import Store
 from imitax.bench.runs import dask_cluster, remote
 from imitax.bench.runs.local import Result, run
 from imitax.cli import terminal
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 
 WAIT = 3600
 """Seconds without a new chunk after which a process stops waiting for the others."""

@@ -12,11 +12,9 @@ import jax
 import jax.core
 import numpy as np
 
+from imitax.core.errors import SpecError
+
 T = TypeVar("T")
-
-
-class SpecError(ValueError):
-    """A setting, or a combination of settings, that has no meaning; the message is one line."""
 
 
 def setting(
@@ -106,3 +104,13 @@ def _inside(value: Any, field: dataclasses.Field) -> bool:
     if meta["high"] is not None and np.any(numbers > meta["high"]):
         return False
     return not (meta["above"] is not None and np.any(numbers <= meta["above"]))
+
+
+def labels_setting() -> Any:
+    """The setting `labels` of every algorithm that fits a policy to the expert's actions."""
+    return setting(
+        0,
+        "expert labels at most: whole episodes as far as they go, then a part of one; 0 for all",
+        low=0,
+        high=2**31 - 1,
+    )

@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
 
-from imitax.core.distributions import Categorical, Distribution, Point, certain
+from imitax.core.distributions import Categorical, Distribution, Point, Uniform, certain
 
 
 @jax.tree_util.register_dataclass
@@ -73,3 +75,30 @@ def mode_of(params: Policy, obs: jax.Array, time: jax.Array) -> Distribution:
         num_actions = distribution.probs.shape[-1]
         return certain(action, num_actions, distribution.probs.dtype)
     return Point(action)
+
+
+def uniform_actions(params: Any, obs: jax.Array, time: jax.Array) -> Categorical:
+    """`apply` of the uniform policy over finitely many actions; params: probabilities [A]."""
+    del obs, time
+    return Categorical(params)
+
+
+def uniform_box(params: Any, obs: jax.Array, time: jax.Array) -> Uniform:
+    """`apply` of the uniform policy over a box; params: its two corners."""
+    del obs, time
+    return Uniform(*params)
+
+
+def uniform(space: Any, name: str) -> Policy:
+    """The policy that is uniform over an action space.
+
+    Raises:
+        ValueError: the action space is neither discrete nor a bounded box.
+    """
+    if isinstance(space, spaces.Discrete):
+        return Policy(jnp.full(space.n, 1.0 / space.n), uniform_actions)
+    low, high = (np.broadcast_to(np.asarray(x), space.shape) for x in (space.low, space.high))
+    if not np.all(np.isfinite(low) & np.isfinite(high)):
+        raise ValueError(f"random: the action space of {name} is not bounded: {space}")
+    corners = (jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32))
+    return Policy(corners, uniform_box)

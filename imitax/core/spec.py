@@ -10,7 +10,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from imitax.core.config import SpecError, allowed, check_ranges
+from imitax.core.config import allowed, check_ranges
+from imitax.core.errors import SpecError
 
 
 def split(text: str) -> tuple[str, dict[str, str]]:

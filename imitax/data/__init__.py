@@ -1,5 +1,6 @@
 """Demonstrations recorded by other projects."""
 
-from imitax.data.recorded import DataError, Recorded, load
+from imitax.core.errors import DataError
+from imitax.data.recorded import Recorded, load
 
 __all__ = ["DataError", "Recorded", "load"]

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from imitax.core.errors import DataError
+
 if TYPE_CHECKING:
     from gymnax.environments.spaces import Box, Discrete
 
@@ -35,10 +37,6 @@ _CONVERT = "convert it to a numeric array and save the file again"
 _OTHER = "pass a file recorded in this environment"
 
 _Members = dict[str, np.ndarray]
-
-
-class DataError(ValueError):
-    """A file that is not usable data: one line with its name, what is wrong and what to do."""
 
 
 class _Problem(Exception):

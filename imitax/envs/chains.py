@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from imitax.core.config import config
+from imitax.core.family import subsampling
 from imitax.envs.tabular import TabularFamily, one_hot_policy, working_precision
 from imitax.tabular.mdp import TabularMDP
-from imitax.tasks.demonstrations import subsampling
 
 
 @config

@@ -14,10 +14,11 @@ variant are ours. With `reward=terminal` only the last step earns.
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import SpecError, config, setting
+from imitax.core.config import config, setting
+from imitax.core.errors import SpecError
+from imitax.core.family import subsampling
 from imitax.envs.tabular import TabularFamily, one_hot_policy, working_precision
 from imitax.tabular.mdp import TabularMDP
-from imitax.tasks.demonstrations import subsampling
 
 
 @config

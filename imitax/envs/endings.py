@@ -9,8 +9,6 @@ A family says it as `env.ending`; of a family that does not, it is `unknown`. A 
 gives the answer away, so whoever uses this says so: see `imitax.games.reward_form`.
 """
 
-from typing import Any
-
 GYMNAX = {
     "CartPole-v1": "bad",
     "Pendulum-v1": "none",
@@ -44,8 +42,3 @@ GYMNAX = {
 MetaMaze-misc moves whoever reaches the goal to a random cell, and ends where that is the goal: by
 luck, and with rewards still to come.
 """
-
-
-def ending_of(env: Any) -> str:
-    """The kind of an environment family's ends; `unknown` where it does not say."""
-    return getattr(env, "ending", "unknown")

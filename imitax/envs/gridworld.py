@@ -23,13 +23,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.core.config import SpecError, config, setting
+from imitax.core.config import config, setting
+from imitax.core.errors import SpecError
+from imitax.core.family import subsampling
 from imitax.core.spec import show
 from imitax.envs.tabular import TabularFamily, working_precision
-from imitax.experts import planned
+from imitax.experts.planning import planned
 from imitax.numerics.sums import HIGHEST
 from imitax.tabular.mdp import TabularMDP
-from imitax.tasks.demonstrations import subsampling
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 DIAGONALS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -128,6 +129,7 @@ class Gridworld(TabularFamily):
             )
         for key in ("start", "goal"):
             self._check_cell(key, getattr(settings, key))
+        self.grid_size = settings.size
         self.actual = shifted(settings)
         """The settings of this grid, the shift carried out."""
         if settings.shift != "none":

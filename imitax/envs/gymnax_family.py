@@ -9,15 +9,15 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from imitax.algorithms import baselines
-from imitax.core import spec
-from imitax.core.config import SpecError, check_ranges, config, setting
+from imitax.core import policies, spec
+from imitax.core.config import check_ranges, config, setting
+from imitax.core.errors import SpecError
+from imitax.core.family import FamilyDefaults, subsampling
 from imitax.core.policies import Policy
 from imitax.envs import endings, fixed_horizon
-from imitax.envs.lane import weighed
+from imitax.envs.continuous import weighed
 from imitax.envs.shifts import SHIFTS, with_length
 from imitax.experts import shipped
-from imitax.tasks.demonstrations import check_subsample, subsampling
 
 
 @config
@@ -57,7 +57,7 @@ class GymnaxParams(environment.EnvParams):
     """The horizon, int32; it takes the place of the environment's own time limit."""
 
 
-class GymnaxFamily(environment.Environment):
+class GymnaxFamily(FamilyDefaults, environment.Environment):
     """A registered gymnax environment, the same instance for every seed.
 
     Transitions, termination and rewards are the environment's own; rewards are multiplied by
@@ -142,7 +142,7 @@ class GymnaxFamily(environment.Environment):
         settings = dataclasses.replace(self.settings, shift="none")
         if settings.demos == "random":
             settings = dataclasses.replace(settings, demos="expert", expert="final")
-            nobody = baselines.uniform(self.action_space(), self.family)
+            nobody = policies.uniform(self.action_space(), self.family)
             return GymnaxFamily(self.family, settings, nobody)
         if settings == self.settings:
             return self
@@ -160,7 +160,7 @@ class GymnaxFamily(environment.Environment):
 
     def check_grid(self, horizons: tuple[int, ...], num_demos: tuple[int, ...]) -> None:
         """Refuse an environment that nobody can demonstrate; raises `SpecError`."""
-        check_subsample(self.family, self.settings.subsample, horizons)
+        super().check_grid(horizons, num_demos)
         self._find_expert()
 
     def sample_params(

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment
 
-from imitax.core.config import SpecError, config, setting
+from imitax.core.config import config, setting
 from imitax.core.distributions import Mixture, Normal
+from imitax.core.errors import SpecError
+from imitax.core.family import subsampling
 from imitax.core.policies import Policy
-from imitax.envs.lane import ControlFamily, ControlParams, weighed
-from imitax.tasks.demonstrations import subsampling
+from imitax.envs.continuous import ControlFamily, ControlParams, weighed
 
 SPEED = 0.2
 """Distance along x of every step."""

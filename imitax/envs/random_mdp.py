@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import SpecError, config, setting
+from imitax.core.config import config, setting
+from imitax.core.errors import SpecError
+from imitax.core.family import subsampling
 from imitax.envs.tabular import TabularFamily, working_precision
-from imitax.experts import planned
+from imitax.experts.planning import planned
 from imitax.tabular.mdp import TabularMDP
-from imitax.tasks.demonstrations import subsampling
 
 SPARSE_RATIO = 8
 """Successors are listed where dense rows would be at least so many times longer."""

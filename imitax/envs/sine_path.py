@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 
 from imitax.core.config import config, setting
+from imitax.core.family import subsampling
 from imitax.core.policies import Policy
-from imitax.envs.lane import ControlFamily, ControlParams, PositionState, weighed
+from imitax.envs.continuous import ControlFamily, ControlParams, PositionState, weighed
 from imitax.experts import controllers
-from imitax.tasks.demonstrations import subsampling
 
 START_SPREAD = 0.1
 """Standard deviation of the first y, in units of the state."""

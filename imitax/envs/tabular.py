@@ -9,11 +9,11 @@ from gymnax.environments import environment, spaces
 
 from imitax.core.config import check_ranges
 from imitax.core.distributions import inverse_cdf
+from imitax.core.family import FamilyDefaults
 from imitax.core.policies import Policy, tabular
 from imitax.core.spec import write
 from imitax.tabular import mdp as exact
 from imitax.tabular.mdp import TabularMDP
-from imitax.tasks.demonstrations import check_subsample
 
 
 @struct.dataclass(kw_only=True)
@@ -37,7 +37,7 @@ class TabularParams(environment.EnvParams):
     """The horizon, int32."""
 
 
-class TabularFamily(environment.Environment[TabularState, TabularParams]):
+class TabularFamily(FamilyDefaults, environment.Environment[TabularState, TabularParams]):
     """A family of tabular MDPs: a gymnax environment that also draws its own instances.
 
     A member of the family is a plain gymnax environment over int32 states. `sample_params` and
@@ -47,6 +47,7 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
 
     family = "tabular"
     """Name in specs; part of every key path."""
+    is_tabular = True
     ending = "none"
     """What an early end says; see `imitax.envs.endings`."""
 
@@ -73,10 +74,6 @@ class TabularFamily(environment.Environment[TabularState, TabularParams]):
     ) -> tuple[TabularMDP, jax.Array]:
         """Draw an MDP and its expert's table, [T, S, A] or [S, A], in `working_precision`."""
         raise NotImplementedError
-
-    def check_grid(self, horizons: tuple[int, ...], num_demos: tuple[int, ...]) -> None:
-        """Refuse a sweep that this family has no meaning for; raises `SpecError`."""
-        check_subsample(self.family, self.settings.subsample, horizons)
 
     def sample_params(
         self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int

@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.core.config import SpecError
+from imitax.core.errors import DataError, SpecError
 from imitax.core.policies import Policy
 from imitax.core.spec import unknown
-from imitax.data.recorded import DataError
 from imitax.experts.files import LFS_POINTER
 from imitax.experts.network import Actor, Weights
 

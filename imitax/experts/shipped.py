@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 
 from imitax.core import spec
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.core.policies import Policy
 from imitax.experts import files
 

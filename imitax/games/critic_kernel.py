@@ -15,7 +15,7 @@ import optax
 
 from imitax.games.critic import Critic, CriticState, points
 from imitax.games.pairs import Expert, Pairs, expert_pairs
-from imitax.kernels import api
+from imitax.kernels import api, shapes
 
 EPS = 1e-8
 """Adam's, as in `imitax.games.critic`."""
@@ -30,7 +30,7 @@ def fits(critic: Critic, settings: Any, expert: Expert) -> bool:
         return False
     one = expert_pairs(expert, jnp.zeros(1), jnp.ones(1))
     num_inputs = jax.eval_shape(lambda: points(critic, one)[0]).shape[-1]
-    return api.fits(_widths(critic, num_inputs), 2 * settings.discriminator_batch)
+    return shapes.fits(_widths(critic, num_inputs), 2 * settings.discriminator_batch)
 
 
 def _widths(critic: Critic, num_inputs: int) -> tuple[int, ...]:
@@ -59,23 +59,23 @@ def descend(
     inputs = jnp.concatenate([real, fake], axis=1)
     side = jnp.concatenate([jnp.ones(real.shape[:2]), -jnp.ones(fake.shape[:2])], axis=1)
     widths = _widths(critic, inputs.shape[-1])
-    recipe = api.Recipe((widths,), critic.network.activation, (LOSSES[critic.loss],), EPS)
+    recipe = shapes.Recipe((widths,), critic.network.activation, (LOSSES[critic.loss],), EPS)
     adam = state.moments
     vector, after = api.descend(
         recipe,
-        api.flat(state.params),
-        api.Moments(api.flat(adam.mu), api.flat(adam.nu), adam.count),
-        api.Rows(inputs, (side,)),
+        shapes.flat(state.params),
+        shapes.Moments(shapes.flat(adam.mu), shapes.flat(adam.nu), adam.count),
+        shapes.Rows(inputs, (side,)),
         settings.discriminator_rate,
         numbers=(settings.entropy_bonus,),
     )
-    first, second = api.unflat(after.first, widths), api.unflat(after.second, widths)
+    first, second = shapes.unflat(after.first, widths), shapes.unflat(after.second, widths)
     moments = optax.ScaleByAdamState(count=after.count, mu=first, nu=second)
-    return CriticState(api.unflat(vector, widths), moments, state.vectors)
+    return CriticState(shapes.unflat(vector, widths), moments, state.vectors)
 
 
 def jensen_shannon(outputs: Any, columns: Any, numbers: Any) -> jax.Array:
-    """See the head of the file and `imitax.kernels.api.Recipe.losses`."""
+    """See the head of the file and `imitax.kernels.shapes.Recipe.losses`."""
     (logit,), (side,), (bonus,) = outputs, columns, numbers
     # H(sigmoid f) = softplus(f) - f sigmoid(f)
     entropy = softplus(logit) - logit / (1.0 + jnp.exp(-logit))

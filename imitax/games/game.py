@@ -15,7 +15,8 @@ final reward, and that policy is returned: in an environment with a shift the ga
 where the demonstrations are from, and the fresh policy learns in the shifted environment.
 
 `sign` shifts what is earned by its extreme over the round, so that it is nowhere negative or
-positive: an end is then bad or good whatever was learned. `imitax.games.reward_form` says what `auto` is.
+positive: an end is then bad or good whatever was learned. `imitax.games.reward_form` says what
+`auto` is.
 """
 
 import functools
@@ -26,6 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.core.config import config, setting
+from imitax.core.family import Family
 from imitax.core.policies import Policy
 from imitax.core.train import blank_metrics
 from imitax.core.types import Algorithm, Demand, Problem
@@ -40,9 +42,9 @@ from imitax.games.pairs import (
     share_after_end,
 )
 from imitax.games.reward_form import extreme
-from imitax.games.warm_start import scaling_of, warm
+from imitax.games.warm_start import warm
 from imitax.networks import dataset
-from imitax.networks.normalisation import Normaliser
+from imitax.networks.normalisation import Normaliser, scaling_of
 from imitax.numerics.blocks import over_rollout
 from imitax.rl import actor_critic, ppo
 from imitax.rl.actor_critic import Actor
@@ -102,7 +104,7 @@ class GameState(NamedTuple):
 
 
 def game(
-    env: Any,
+    env: Family,
     settings: GameSettings,
     rewards: RewardPlayer,
     temperature: jax.Array | float = 0.0,
@@ -161,7 +163,7 @@ def game(
 class Rules(NamedTuple):
     """What stays the same during a game."""
 
-    env: Any
+    env: Family
     actor: Actor
     settings: Any
     rewards: RewardPlayer
@@ -268,8 +270,7 @@ def _act(key, rules: Rules, problem: Problem, state: GameState) -> tuple[ppo.Pla
 
 def _moves(rules: Rules) -> bool:
     """Whether the game is played in another environment than the retraining."""
-    is_shifted = getattr(rules.env.settings, "shift", "none") != "none"
-    return is_shifted and rules.settings.retrain_rounds > 0
+    return rules.env.is_shifted and rules.settings.retrain_rounds > 0
 
 
 def _answer(key, rules: Rules, state: GameState, rollout: Rollout, absorbed) -> GameState:

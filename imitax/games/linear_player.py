@@ -22,8 +22,9 @@ import optax
 
 from imitax.core.config import config, setting
 from imitax.games.game import RewardPlayer
-from imitax.games.pairs import Expert, Pairs, Seen, after_end, all_pairs, mean_of_first
+from imitax.games.pairs import Expert, Pairs, Seen, after_end, all_pairs
 from imitax.games.reward_form import SignSettings
+from imitax.numerics.blocks import mean_of_first
 from imitax.rl.actor_critic import Actor
 
 TINY = 1e-8

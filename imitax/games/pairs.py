@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from imitax.core.family import Family
 from imitax.rl.actor_critic import Actor
 from imitax.rl.ppo import Rollout
 
 KEPT = 128
 """Pairs of a round that are kept for later ones."""
-BLOCK = 32
-"""Rows that `mean_of_first` adds at once."""
 
 
 class Pairs(NamedTuple):
@@ -48,31 +47,13 @@ class Expert(NamedTuple):
     """Steps after an end, up to the horizon, as a share of all steps."""
 
 
-def share_after_end(env: Any, horizon: jax.Array, length: jax.Array) -> jax.Array:
+def share_after_end(env: Family, horizon: jax.Array, length: jax.Array) -> jax.Array:
     """Share of the expert's steps that follow an end, known up to the sub-sampling factor."""
-    every = getattr(env.settings, "subsample", 1)
+    every = env.subsample
     is_shown = length > 0
     missing = jnp.maximum(horizon - length * every, 0)
     total = jnp.maximum(jnp.sum(is_shown) * horizon, 1)
     return jnp.sum(jnp.where(is_shown, missing, 0)) / total
-
-
-def mean_of_first(rows: jax.Array, size: jax.Array) -> jax.Array:
-    """Mean of the first `size` of rows [M, D], [D]; 0 of none.
-
-    Added in blocks of one shape, so that rounding does not depend on the padding behind them.
-    """
-    padded = jnp.pad(rows, ((0, -len(rows) % BLOCK), (0, 0)))
-
-    def add(index, total):
-        first = index * BLOCK
-        block = jax.lax.dynamic_slice_in_dim(padded, first, BLOCK)
-        valid = (first + jnp.arange(BLOCK) < size)[:, None]
-        return total + jnp.sum(jnp.where(valid, block, 0.0), axis=0)
-
-    num_blocks = (size + BLOCK - 1) // BLOCK
-    total = jax.lax.fori_loop(0, num_blocks, add, jnp.zeros_like(rows[0]))
-    return total / jnp.maximum(size, 1)
 
 
 class Seen(NamedTuple):

@@ -16,13 +16,13 @@ The kind of the ends is knowledge that a method was given, so the choice is writ
 is what the ends give away.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from imitax.core.config import config, setting
-from imitax.envs.endings import ending_of
+from imitax.core.family import Family
 
 FORMS = {"bad": "softplus", "good": "log", "none": "softplus"}
 """Kind of ending -> form of GAIL's reward."""
@@ -62,7 +62,7 @@ class Choice(NamedTuple):
     """For the column `reward_form`: the form or the sign, and what it was chosen by."""
 
 
-def reward_form(env: Any, word: str, *, absorbing: bool, is_image: bool) -> Choice:
+def reward_form(env: Family, word: str, *, absorbing: bool, is_image: bool) -> Choice:
     """The form of GAIL's reward on an environment.
 
     Args:
@@ -76,7 +76,7 @@ def reward_form(env: Any, word: str, *, absorbing: bool, is_image: bool) -> Choi
     return Choice(form, "none", absorbing, _text(form, absorbing, known))
 
 
-def reward_sign(env: Any, word: str, *, absorbing: bool, is_image: bool) -> Choice:
+def reward_sign(env: Family, word: str, *, absorbing: bool, is_image: bool) -> Choice:
     """The sign that a reward is shifted to; arguments as of `reward_form`."""
     known, absorbing = _known(env, word, absorbing, is_image)
     sign = SIGNS.get(known, "none") if known else word
@@ -90,11 +90,11 @@ def extreme(sign: str, values: jax.Array) -> jax.Array:
     return jnp.min(values) if sign == "positive" else jnp.max(values)
 
 
-def _known(env: Any, word: str, absorbing: bool, is_image: bool) -> tuple[str, bool]:
+def _known(env: Family, word: str, absorbing: bool, is_image: bool) -> tuple[str, bool]:
     """The kind of the ends where it is asked for, else empty; whether absorbing states are on."""
     if word != "auto":
         return "", absorbing
-    ending = ending_of(env)
+    ending = env.ending
     return ending, absorbing or (ending not in FORMS and not is_image)
 
 

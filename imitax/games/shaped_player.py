@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from imitax.core.family import Family
 from imitax.games import critic as critics
 from imitax.games.critic import Critic
 from imitax.games.game import RewardPlayer
@@ -30,7 +31,7 @@ class Shaped(NamedTuple):
     moments: Any
 
 
-def shaped_player(env: Any, settings: Any) -> RewardPlayer:
+def shaped_player(env: Family, settings: Any) -> RewardPlayer:
     """The reward player of AIRL.
 
     Args:

@@ -6,29 +6,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imitax.games.pairs import Expert, Pairs, expert_pairs, mean_of_first
-from imitax.networks.normalisation import Normaliser
+from imitax.games.pairs import Expert, Pairs, expert_pairs
 from imitax.rl import ppo
 from imitax.rl.actor_critic import Actor
 
-SMALLEST_DEVIATION = 1e-6
-"""Coordinates that vary less are not scaled."""
 CLONING_RATE = 1e-3
 """Adam step size of the warm start."""
-
-
-def scaling_of(shown: jax.Array, size: jax.Array, seen: jax.Array) -> Normaliser:
-    """Mean and deviation of two sets of inputs, each with half the weight.
-
-    Args:
-        shown: [M, D], of which the first `size` rows count.
-        size: int32.
-        seen: [n, D].
-    """
-    mean = 0.5 * (mean_of_first(shown, size) + jnp.mean(seen, axis=0))
-    squares = mean_of_first((shown - mean) ** 2, size)
-    deviation = jnp.sqrt(0.5 * (squares + jnp.mean((seen - mean) ** 2, axis=0)))
-    return Normaliser(mean, jnp.where(deviation > SMALLEST_DEVIATION, deviation, 1.0))
 
 
 def warm(

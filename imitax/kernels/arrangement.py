@@ -4,7 +4,8 @@ A product on tensor cores leaves the slope of a layer's kernel spread over the t
 in a fixed pattern. Where weights and moments of that kernel stand in memory in the same order, each
 thread finds what belongs to the numbers that it holds in consecutive places, and no slope has to
 pass through memory. `arranged` brings the kernels between hidden layers into that order, first all
-of them; the rest, narrow and of odd sizes, stays in the order of `imitax.kernels.api.flat` behind them.
+of them; the rest, narrow and of odd sizes, stays in the order of `imitax.kernels.shapes.flat`
+behind them.
 
 The order is that of NVIDIA's warpgroup products (PTX, wgmma, matrix fragments of the accumulator):
 a warp holds 16 rows, a thread two neighbouring numbers of two rows, eight apart, every 8 columns.
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.kernels.api import places, size_of
+from imitax.kernels.shapes import places, size_of
 
 WARPS = 4
 """Of 32 threads, in a program of many rows."""
@@ -86,7 +87,7 @@ def _pieces(first: int, end: int) -> tuple[tuple[int, int], ...]:
 
 
 def arranged(networks: Sequence[Sequence[int]], vector: jax.Array) -> jax.Array:
-    """The vector of `imitax.kernels.api.descend`, [P], as a kernel wants it, [`Arrangement.size`]."""
+    """The vector of `imitax.kernels.api.descend`, [P], as a kernel wants it."""
     how, inner, rest, first = arrangement(networks), [], [], 0
     for widths, spots in zip(networks, how.spots, strict=True):
         for i, place in enumerate(places(widths, first)):

@@ -1,8 +1,9 @@
-"""The kernels of `imitax.kernels.api`, in Pallas for its Triton backend; imported only where they run.
+"""The kernels of `imitax.kernels.api`, in Pallas for its Triton backend; imported only where they
+run.
 
 A program takes the minibatches of a seed one after the other. Weights and moments stay in the GPU's
-memory, small enough for its caches, in the order of `imitax.kernels.arrangement`; slopes of kernels between
-hidden layers stay with the threads that hold them, the others pass through memory.
+memory, small enough for its caches, in the order of `imitax.kernels.arrangement`; slopes of kernels
+between hidden layers stay with the threads that hold them, the others pass through memory.
 """
 
 import functools
@@ -17,7 +18,6 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
-from imitax.kernels.api import BLOCK, DECAYS, Recipe, Rows, padded
 from imitax.kernels.arrangement import (
     SHORTEST,
     WARPS,
@@ -27,6 +27,7 @@ from imitax.kernels.arrangement import (
     native,
     restored,
 )
+from imitax.kernels.shapes import BLOCK, DECAYS, Recipe, Rows, padded
 from imitax.kernels.tiles import (
     Layer,
     Tools,

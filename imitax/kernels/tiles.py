@@ -22,8 +22,8 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
-from imitax.kernels.api import padded
 from imitax.kernels.arrangement import Spot, tiled
+from imitax.kernels.shapes import padded
 
 TINIEST = 1e-30
 """What slopes are divided by at least."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.networks.dataset import Dataset, add_up
 from imitax.networks.head import Head
 from imitax.numerics.sums import HIGHEST

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from imitax.networks.dataset import Dataset, add_up
 from imitax.networks.head import Head
+from imitax.numerics.blocks import mean_of_first
 
 FLOOR = 1e-2
 """A coordinate that varies by a smaller part of its own size is taken for a constant."""
@@ -62,3 +63,21 @@ def normaliser(head: Head, data: Dataset) -> Normaliser:
         unit = jnp.where(half_widths > 0.0, half_widths, jnp.maximum(deviation, 1.0))
     varies = deviation > FLOOR * size
     return Normaliser(mean, jnp.where(varies, deviation, unit))
+
+
+SMALLEST_DEVIATION = 1e-6
+"""Coordinates that vary less are not scaled."""
+
+
+def scaling_of(shown: jax.Array, size: jax.Array, seen: jax.Array) -> Normaliser:
+    """Mean and deviation of two sets of inputs, each with half the weight.
+
+    Args:
+        shown: [M, D], of which the first `size` rows count.
+        size: int32.
+        seen: [n, D].
+    """
+    mean = 0.5 * (mean_of_first(shown, size) + jnp.mean(seen, axis=0))
+    squares = mean_of_first((shown - mean) ** 2, size)
+    deviation = jnp.sqrt(0.5 * (squares + jnp.mean((seen - mean) ** 2, axis=0)))
+    return Normaliser(mean, jnp.where(deviation > SMALLEST_DEVIATION, deviation, 1.0))

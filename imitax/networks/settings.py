@@ -9,11 +9,13 @@ import jax
 import numpy as np
 from gymnax.environments import spaces
 
-from imitax.core.config import SpecError, config, is_concrete, setting
+from imitax.core.config import config, is_concrete, labels_setting, setting
+from imitax.core.errors import SpecError
+from imitax.core.family import Family
 from imitax.core.spec import show
-from imitax.networks.head import CONV_WIDTH, MLP, Head
+from imitax.networks.head import Head
 from imitax.networks.losses import CONTINUOUS, DISCRETE, LIKELIHOODS
-from imitax.tasks.demonstrations import labels_setting
+from imitax.networks.mlp import CONV_WIDTH, MLP
 
 
 @config
@@ -126,7 +128,7 @@ def check_meaning(settings: Any, conditions: dict[str, Condition], name: str) ->
             )
 
 
-def resolve_loss(settings: NetworkSettings, env: Any, name: str) -> str:
+def resolve_loss(settings: NetworkSettings, env: Family, name: str) -> str:
     """The loss for the environment's actions.
 
     Raises:
@@ -154,7 +156,7 @@ def resolve_loss(settings: NetworkSettings, env: Any, name: str) -> str:
     return loss
 
 
-def head(settings: NetworkSettings, env: Any, name: str) -> Head:
+def head(settings: NetworkSettings, env: Family, name: str) -> Head:
     """The policy network for an environment's spaces.
 
     Args:
@@ -211,7 +213,9 @@ def _num_outputs(settings: NetworkSettings, loss: str, size: int) -> int:
     return 2 * size if stated else size
 
 
-def _check_inputs(settings: NetworkSettings, env: Any, num_states: int | None, name: str) -> None:
+def _check_inputs(
+    settings: NetworkSettings, env: Family, num_states: int | None, name: str
+) -> None:
     if settings.normalise in (True, "true") and num_states is not None:
         raise SpecError(
             f"{name}: normalise=true has no meaning for {env.name}, whose observation is the "
@@ -224,7 +228,7 @@ def _check_inputs(settings: NetworkSettings, env: Any, num_states: int | None, n
         )
 
 
-def _is_convolved(settings: NetworkSettings, obs_space: Any, env: Any, name: str) -> bool:
+def _is_convolved(settings: NetworkSettings, obs_space: Any, env: Family, name: str) -> bool:
     shape = tuple(getattr(obs_space, "shape", ()))
     is_image = len(shape) == 3 and min(shape[:2]) >= CONV_WIDTH
     if settings.network == "conv" and not is_image:
@@ -235,7 +239,7 @@ def _is_convolved(settings: NetworkSettings, obs_space: Any, env: Any, name: str
     return is_image and settings.network != "mlp"
 
 
-def _bounds(box: Any, env: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _bounds(box: Any, env: Family, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     low, high = (np.broadcast_to(np.asarray(x, float), box.shape) for x in (box.low, box.high))
     largest = float(np.finfo(np.float32).max)
     if not (np.all(low < high) and np.all(np.maximum(-low, high) < largest)):

@@ -1,7 +1,7 @@
 """How long a policy is fitted: until the fit is done, for a count of gradient steps, or not at all.
 
-Without a count `imitax.networks.plateau` says when a fit is done. A linear network under squared error is
-solved by `imitax.networks.least_squares`, in no gradient step.
+Without a count `imitax.networks.plateau` says when a fit is done. A linear network under squared
+error is solved by `imitax.networks.least_squares`, in no gradient step.
 """
 
 from typing import Any

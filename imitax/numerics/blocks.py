@@ -73,3 +73,25 @@ def over_rollout(
     size = min(total, MANY_ROWS)
     blocks = jax.tree.map(lambda x: x.reshape(total // size, size, *x.shape[2:]), args)
     return jax.lax.map(lambda rows: function(*rows), blocks).reshape(shape)
+
+
+BLOCK = 32
+"""Rows that `mean_of_first` adds at once."""
+
+
+def mean_of_first(rows: jax.Array, size: jax.Array) -> jax.Array:
+    """Mean of the first `size` of rows [M, D], [D]; 0 of none.
+
+    Added in blocks of one shape, so that rounding does not depend on the padding behind them.
+    """
+    padded = jnp.pad(rows, ((0, -len(rows) % BLOCK), (0, 0)))
+
+    def add(index, total):
+        first = index * BLOCK
+        block = jax.lax.dynamic_slice_in_dim(padded, first, BLOCK)
+        valid = (first + jnp.arange(BLOCK) < size)[:, None]
+        return total + jnp.sum(jnp.where(valid, block, 0.0), axis=0)
+
+    num_blocks = (size + BLOCK - 1) // BLOCK
+    total = jax.lax.fori_loop(0, num_blocks, add, jnp.zeros_like(rows[0]))
+    return total / jnp.maximum(size, 1)

@@ -16,9 +16,10 @@ import numpy as np
 from gymnax.environments import spaces
 
 from imitax.core.distributions import Categorical, Distribution, Normal, Point, certain
+from imitax.core.family import Family
 from imitax.core.policies import Policy
-from imitax.kernels import api
-from imitax.networks.head import CONV_CHANNELS, patches
+from imitax.kernels import api, shapes
+from imitax.networks.mlp import CONV_CHANNELS, patches
 from imitax.networks.normalisation import Normaliser
 from imitax.numerics.matmul import dot_general
 
@@ -63,7 +64,7 @@ def apply(net: Net, params: Any, inputs: jax.Array) -> jax.Array:
     is_matrix = inputs.ndim == 2 and not net.image and inputs.dtype == jnp.float32
     if is_matrix and len(inputs) >= MANY and api.available():
         widths = (inputs.shape[-1], *net.hidden, net.num_outputs)
-        if api.fits(widths, api.BLOCK):
+        if shapes.fits(widths, shapes.BLOCK):
             return _fused(net, params, inputs)
     return cast(jax.Array, net.apply(params, inputs))
 
@@ -220,7 +221,7 @@ class Actor:
         return Policy((weights.policy, weights.log_scale, scaling), self)
 
 
-def actor(env: Any, hidden: tuple[int, ...], act: str = "mode") -> Actor:
+def actor(env: Family, hidden: tuple[int, ...], act: str = "mode") -> Actor:
     """Networks for the spaces of an environment.
 
     Args:

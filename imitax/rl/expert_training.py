@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.algorithms import baselines
-from imitax.core.config import SpecError
+from imitax.core import policies
+from imitax.core.errors import SpecError
 from imitax.core.keys import family_hash
 from imitax.core.policies import Policy
 from imitax.core.version import __version__
@@ -235,9 +235,9 @@ def _nobody(actor: actor_critic.Actor) -> Policy:
     """The uniformly random policy."""
     if actor.centre is None:
         probs = jnp.full(actor.num_actions, 1.0 / actor.num_actions)
-        return Policy(probs, baselines.uniform_actions)
+        return Policy(probs, policies.uniform_actions)
     box = playing(actor, "mode")
-    return Policy((jnp.array(box.low), jnp.array(box.high)), baselines.uniform_box)
+    return Policy((jnp.array(box.low), jnp.array(box.high)), policies.uniform_box)
 
 
 def _manifest(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from imitax.core.family import Family
 from imitax.core.policies import Policy
 from imitax.tasks.rollout import rollout
 
@@ -35,7 +36,7 @@ def make(env_id: str) -> tuple[Any, Any]:
 
 
 def play(
-    key: jax.Array, env: Any, params: Any, policy: Policy, horizon: int, num_episodes: int
+    key: jax.Array, env: Family, params: Any, policy: Policy, horizon: int, num_episodes: int
 ) -> tuple[jax.Array, jax.Array]:
     """Returns, float32 [N], and lengths, int32 [N], of independent episodes."""
 

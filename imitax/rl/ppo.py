@@ -19,7 +19,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imitax.core.config import SpecError, config, setting
+from imitax.core.config import config, setting
+from imitax.core.errors import SpecError
+from imitax.core.family import Family
 from imitax.networks.normalisation import Normaliser
 from imitax.numerics.blocks import over_rollout
 from imitax.numerics.packing import pack_on_gpu, unpack
@@ -111,7 +113,12 @@ def _optimiser(settings: PPOSettings) -> optax.GradientTransformation:
 
 
 def start(
-    key: jax.Array, actor: Actor, settings: PPOSettings, env: Any, params: Any, scaling: Normaliser
+    key: jax.Array,
+    actor: Actor,
+    settings: PPOSettings,
+    env: Family,
+    params: Any,
+    scaling: Normaliser,
 ) -> Player:
     """A player with fresh networks whose environments have just been reset.
 
@@ -137,7 +144,7 @@ def collect(
     key: jax.Array,
     actor: Actor,
     settings: PPOSettings,
-    env: Any,
+    env: Family,
     params: Any,
     horizon: jax.Array,
     player: Player,

@@ -1,4 +1,5 @@
-"""PPO's gradient steps in one kernel, where `imitax.kernels.api` can: what `imitax.rl.ppo` does otherwise.
+"""PPO's gradient steps in one kernel, where `imitax.kernels.api` can: what `imitax.rl.ppo` does
+otherwise.
 
 The loss per row, from columns instead of arrays:
 
@@ -14,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from imitax.kernels import api
+from imitax.kernels import api, shapes
 from imitax.rl.actor_critic import Actor, Weights
 
 EPS = 1e-5
@@ -26,7 +27,7 @@ def fits(actor: Actor, settings: Any, inputs: jax.Array) -> bool:
     if not api.available() or not actor.discrete or actor.policy.image:
         return False
     is_float = inputs.dtype == jnp.float32
-    return is_float and all(api.fits(net, settings.batch_size) for net in _widths(actor, inputs))
+    return is_float and all(shapes.fits(net, settings.batch_size) for net in _widths(actor, inputs))
 
 
 def _widths(actor: Actor, inputs: jax.Array) -> tuple[tuple[int, ...], ...]:
@@ -56,9 +57,11 @@ def descend(
         Weights and moments after the last step.
     """
     widths = _widths(actor, rows.inputs)
-    recipe = api.Recipe(widths, actor.policy.activation, (policy_loss, value_loss), EPS, clips=True)
+    recipe = shapes.Recipe(
+        widths, actor.policy.activation, (policy_loss, value_loss), EPS, clips=True
+    )
     none, adam = moments
-    before = api.Moments(_flat(adam.mu), _flat(adam.nu), adam.count)
+    before = shapes.Moments(_flat(adam.mu), _flat(adam.nu), adam.count)
     gain = rows.advantage - jnp.mean(rows.advantage, axis=1, keepdims=True)
     gain = gain / (jnp.std(rows.advantage, axis=1, keepdims=True) + 1e-8)
     columns = (rows.action.astype(jnp.float32), rows.log_prob, gain, rows.target)
@@ -66,7 +69,7 @@ def descend(
         recipe,
         _flat(weights),
         before,
-        api.Rows(rows.inputs, columns),
+        shapes.Rows(rows.inputs, columns),
         rate,
         settings.max_gradient,
         (settings.clip, settings.value_weight, settings.entropy),
@@ -77,17 +80,17 @@ def descend(
 
 
 def _flat(weights: Weights) -> jax.Array:
-    return jnp.concatenate([api.flat(weights.policy), api.flat(weights.value)])
+    return jnp.concatenate([shapes.flat(weights.policy), shapes.flat(weights.value)])
 
 
 def _tree(widths, log_scale: jax.Array, vector: jax.Array) -> Weights:
-    size = api.size_of(widths[0])
-    policy, value = api.unflat(vector[:size], widths[0]), api.unflat(vector[size:], widths[1])
+    size = shapes.size_of(widths[0])
+    policy, value = shapes.unflat(vector[:size], widths[0]), shapes.unflat(vector[size:], widths[1])
     return Weights(policy, log_scale, value)
 
 
 def policy_loss(logits: Any, columns: Any, numbers: Any) -> jax.Array:
-    """Of the policy: see the head of the file and `imitax.kernels.api.Recipe.losses`."""
+    """Of the policy: see the head of the file and `imitax.kernels.shapes.Recipe.losses`."""
     action, old_log_prob, gain, _ = columns
     clip, _, entropy = numbers
     most = jax.lax.stop_gradient(functools.reduce(jnp.maximum, logits))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.core import spec
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.rl.ppo import PPOSettings
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from imitax.core.distributions import inverse_cdf
 from imitax.core.types import Problem
+from imitax.tabular import walks
 from imitax.tabular.mdp import put
-from imitax.tasks import rollout
 
 
 class Sampled(NamedTuple):
@@ -40,8 +40,8 @@ def sample(
         return put(seen, time, jnp.stack([state, action])), action
 
     seen = jnp.zeros((size, 2, num_episodes), jnp.int32)
-    walker = rollout.walkers(problem.params.mdp)
-    seen = rollout.walk(key, walker, horizon, num_episodes, visit, seen)
+    walker = walks.walkers(problem.params.mdp)
+    seen = walks.walk(key, walker, horizon, num_episodes, visit, seen)
     times = jnp.arange(size)[:, None]
     within = times < horizon
     index = (jnp.broadcast_to(times, within.shape), seen[:, 0], seen[:, 1])
@@ -66,3 +66,36 @@ def returns_to_go(rewards: jax.Array, horizon: jax.Array) -> jax.Array:
 
     start = (jnp.zeros(rewards.shape[1], rewards.dtype), jnp.zeros_like(rewards))
     return jax.lax.fori_loop(0, horizon, backward, start)[1]
+
+
+def likelihood_table(
+    counts: jax.Array, horizon: jax.Array, *, stationary: bool, unseen: str
+) -> jax.Array:
+    """The maximum-likelihood policy of a table of counts.
+
+    Args:
+        counts: [T, S, A].
+        horizon: number of rows that count, int32.
+        stationary: whether to share one table among all steps.
+        unseen: `uniform` or `first`, the rule where the counts are zero.
+
+    Returns:
+        [T, S, A], or [S, A] if stationary.
+    """
+    return likelihood_row(pooled(counts, horizon) if stationary else counts, unseen)
+
+
+def pooled(counts: jax.Array, horizon: jax.Array) -> jax.Array:
+    """Counts [T, S, A] added over the steps before the horizon, [S, A]; padding is not read."""
+    within = (jnp.arange(counts.shape[0]) < horizon)[:, None, None]
+    return jnp.sum(jnp.where(within, counts, 0.0), axis=0)
+
+
+def likelihood_row(counts: jax.Array, unseen: str) -> jax.Array:
+    """Relative frequencies over the last axis, and the rule for rows without a count."""
+    total = jnp.sum(counts, axis=-1, keepdims=True)
+    num_actions = counts.shape[-1]
+    default = jnp.full(num_actions, 1.0 / num_actions, counts.dtype)
+    if unseen == "first":
+        default = jax.nn.one_hot(0, num_actions, dtype=counts.dtype)
+    return jnp.where(total > 0, counts / jnp.maximum(total, 1.0), default)

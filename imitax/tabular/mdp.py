@@ -6,11 +6,11 @@ Conventions: an episode has `horizon` actions and as many rewards; the return is
 
 with f the final reward. Tables over time have `max_horizon` rows (static); rows at and after
 `horizon` (traced) are zero. Loops run `horizon` times, so a short horizon costs a short time.
-Sums over states and actions are written out (`imitax.numerics.sums`), so that on a CPU a seed's results are
-the same bits in every batch. Beyond `UNROLLED` successors they are matrix products, at highest
-precision: an accelerator's reduced default would spoil an exact result. What is carried from step
-to step is float64 (`imitax.numerics.doubles`), and rows of probabilities, of transitions or of a policy,
-count as divided by their sum; results have the precision of the tables.
+Sums over states and actions are written out (`imitax.numerics.sums`), so that on a CPU a seed's
+results are the same bits in every batch. Beyond `UNROLLED` successors they are matrix products, at
+highest precision: an accelerator's reduced default would spoil an exact result. What is carried
+from step to step is float64 (`imitax.tabular.doubles`), and rows of probabilities, of transitions
+or of a policy, count as divided by their sum; results have the precision of the tables.
 """
 
 from typing import NamedTuple
@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 
 from imitax.core.config import is_concrete
-from imitax.numerics import doubles
-from imitax.numerics.doubles import UNROLLED, in_double, normalised, widened
 from imitax.numerics.sums import HIGHEST, add_up, rounded, weighted
+from imitax.tabular import doubles
+from imitax.tabular.doubles import UNROLLED, in_double, normalised, widened
 
 
 class TabularMDP(NamedTuple):

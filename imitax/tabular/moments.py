@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from imitax.core.types import Demonstrations, Problem
-from imitax.numerics import doubles, sums
+from imitax.numerics import sums
+from imitax.tabular import doubles
 from imitax.tabular import mdp as exact
 from imitax.tabular.mdp import TabularMDP
 

@@ -1,9 +1,9 @@
 """Maximum causal entropy planning in a table: the soft best response to a reward.
 
 Values grow with the horizon, and log pi = (Q - V) / temperature is a difference of two of them. So
-values are carried in float64 (`imitax.numerics.doubles`), relative to their maximum over states with the
-offset kept apart, action values are formed relative to the state's own, and each row is normalised
-by its own sum: no rounding of the size of a return enters a policy.
+values are carried in float64 (`imitax.tabular.doubles`), relative to their maximum over states with
+the offset kept apart, action values are formed relative to the state's own, and each row is
+normalised by its own sum: no rounding of the size of a return enters a policy.
 """
 
 from typing import NamedTuple
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.numerics import doubles
 from imitax.numerics.sums import rounded, total
+from imitax.tabular import doubles
 from imitax.tabular.mdp import TabularMDP, at, over_time, put
 
 

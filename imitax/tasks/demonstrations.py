@@ -5,30 +5,15 @@ of each episode every k-th pair is kept, from an offset that is uniform on 0, ..
 the expert's episodes that are sub-sampled: DAgger's own ones are labelled at every step.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import SpecError, setting
+from imitax.core.errors import SpecError
+from imitax.core.family import Family
 from imitax.core.types import Demand, Demonstrations, Problem
 
 OFFSETS, SHUFFLES = 2**32 - 1, 2**32 - 2
 """Folds of the demonstrations' key; those of episodes and of blocks are below 2^31."""
-
-
-def subsampling() -> Any:
-    """The setting `subsample`, a field of the settings of every environment family."""
-    return setting(1, "keep every k-th pair of each demonstrated episode", low=1)
-
-
-def check_subsample(family: str, every: int, horizons: tuple[int, ...]) -> None:
-    """Refuse to keep every k-th pair of episodes of fewer than k steps; raises `SpecError`."""
-    if every > min(horizons):
-        raise SpecError(
-            f"{family}: subsample={every} is a sub-sampling factor above the episode length "
-            f"{min(horizons)}; lower subsample or give horizons of {every} or more"
-        )
 
 
 def check_shortest(name: str, demand: Demand, steps: int) -> None:
@@ -109,16 +94,6 @@ def shuffled(key: jax.Array, shown: Demonstrations) -> Demonstrations:
     return shown._replace(action=jax.vmap(shuffle)(indices, action, length))
 
 
-def labels_setting() -> Any:
-    """The setting `labels` of every algorithm that fits a policy to the expert's actions."""
-    return setting(
-        0,
-        "expert labels at most: whole episodes as far as they go, then a part of one; 0 for all",
-        low=0,
-        high=2**31 - 1,
-    )
-
-
 def num_whole(labels: int, horizon: jax.Array) -> jax.Array:
     """Episodes of `horizon` labels that hold `labels` of them, the last one perhaps in part."""
     return jax.lax.div(jnp.int32(labels) - 1, horizon) + 1
@@ -143,9 +118,9 @@ def limited(shown: Demonstrations, labels: int) -> Demonstrations:
     return shown._replace(length=length, num_episodes=jnp.sum((length > 0).astype(jnp.int32)))
 
 
-def check_labels(labels: int, env: Any, name: str) -> None:
+def check_labels(labels: int, env: Family, name: str) -> None:
     """Refuse to count labels in a table of sub-sampled episodes; raises `SpecError`."""
-    every = env.settings.subsample
+    every = env.subsample
     if labels and every > 1:
         raise SpecError(
             f"{name}: labels={labels} has no meaning in a table with subsample={every}; leave one "

@@ -1,13 +1,13 @@
 """How far a policy falls short of its expert: exactly in a table, by rollouts elsewhere."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from imitax.core.family import Family
 from imitax.core.policies import Policy, tabulate
-from imitax.envs.tabular import TabularFamily
 from imitax.tabular import mdp as exact
 from imitax.tasks.pose import Instance
 from imitax.tasks.rollout import total_reward
@@ -27,13 +27,13 @@ class Outcome(NamedTuple):
 
 
 def evaluate(
-    env: Any, instance: Instance, policy: Policy, *, num_episodes: int = NUM_EPISODES
+    env: Family, instance: Instance, policy: Policy, *, num_episodes: int = NUM_EPISODES
 ) -> Outcome:
     """Regret of a policy on one instance.
 
-    Tabular: `imitax.tabular.mdp.regret`. Elsewhere: the mean over `num_episodes` episodes of the expert's
-    return minus the policy's, with the same initial states and the same noise for every policy
-    of a seed; nothing is earned after termination.
+    Tabular: `imitax.tabular.mdp.regret`. Elsewhere: the mean over `num_episodes` episodes of the
+    expert's return minus the policy's, with the same initial states and the same noise for every
+    policy of a seed; nothing is earned after termination.
 
     Args:
         env: the environment family.
@@ -41,7 +41,7 @@ def evaluate(
         policy: to be judged.
         num_episodes: static; not used in a table.
     """
-    judge = _exact if isinstance(env, TabularFamily) else _rolled_out
+    judge = _exact if env.is_tabular else _rolled_out
     regret, learner, expert = judge(env, instance, policy, num_episodes)
     leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(policy.params)]
     finite = jnp.isfinite(regret) & jnp.isfinite(learner)
@@ -51,7 +51,7 @@ def evaluate(
 
 
 def judge(
-    env: Any, instance: Instance, *, num_episodes: int = NUM_EPISODES
+    env: Family, instance: Instance, *, num_episodes: int = NUM_EPISODES
 ) -> Callable[[Policy], tuple[jax.Array, jax.Array]]:
     """A judge of many policies of one instance: `policy -> (regret, return)`, as `evaluate` has it.
 
@@ -64,7 +64,7 @@ def judge(
         num_episodes: as for `evaluate`; fewer are the first of more.
     """
     expert = None
-    if not isinstance(env, TabularFamily):
+    if not env.is_tabular:
         expert = _returns(env, instance, instance.expert, num_episodes)
 
     def judged(policy: Policy) -> tuple[jax.Array, jax.Array]:
@@ -81,7 +81,7 @@ def judge(
     return judged
 
 
-def regret(env: Any, instance: Instance, policy: Policy) -> jax.Array:
+def regret(env: Family, instance: Instance, policy: Policy) -> jax.Array:
     """The regret alone; see `evaluate`."""
     return evaluate(env, instance, policy).regret
 

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 
 from imitax.core import keys
 from imitax.core.config import is_concrete
+from imitax.core.family import Family
 from imitax.core.policies import Policy, tabulate
 from imitax.core.types import Capacity, Demand, Demonstrations, Problem
-from imitax.envs.tabular import TabularFamily
+from imitax.tabular import walks
 from imitax.tasks import rollout
 from imitax.tasks.demonstrations import (
     check_shortest,
@@ -36,7 +37,7 @@ class Instance:
 
 
 def pose(
-    env: Any,
+    env: Family,
     seed: jax.Array,
     horizon: jax.Array,
     num_demos: jax.Array,
@@ -93,7 +94,7 @@ def pose(
 
 def demonstrate(
     key: jax.Array,
-    env: Any,
+    env: Family,
     params: Any,
     expert: Policy,
     horizon: jax.Array,
@@ -107,7 +108,7 @@ def demonstrate(
     num_episodes = jnp.minimum(num_demos, num_rows)
     if demand.form == "none":
         return Demonstrations(None, None, None, None, jnp.zeros_like(num_episodes))
-    if isinstance(env, TabularFamily):
+    if env.is_tabular:
         return _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, num_rows)
 
     def run(index):
@@ -118,17 +119,17 @@ def demonstrate(
     length = jnp.where(jnp.arange(num_rows) < num_episodes, episodes.length, 0)
     shown = Demonstrations(episodes.obs, episodes.action, length, None, num_episodes)
     shown = shuffled(key, shown) if env.shuffles else shown
-    return limited(subsampled(key, shown, env.settings.subsample), demand.labels)
+    return limited(subsampled(key, shown, env.subsample), demand.labels)
 
 
 def _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, num_rows):
     acting = tabulate(expert, env.num_states, capacity.horizon)
-    walker, every = rollout.walkers(params.mdp), env.settings.subsample
+    walker, every = walks.walkers(params.mdp), env.subsample
     if demand.form == "counts":
         first = None if every == 1 else _first_steps(key, horizon, num_rows, every)
         if demand.labels:
             num_episodes = jnp.minimum(num_episodes, num_whole(demand.labels, horizon))
-        counts = rollout.count(
+        counts = walks.count(
             key,
             walker,
             acting,
@@ -141,7 +142,7 @@ def _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, 
         )
         return Demonstrations(None, None, None, counts, num_episodes)
     shape = (num_rows, capacity.horizon)
-    states, actions = rollout.record(key, walker, acting, horizon, num_episodes, shape)
+    states, actions = walks.record(key, walker, acting, horizon, num_episodes, shape)
     length = jnp.where(jnp.arange(num_rows) < num_episodes, horizon, 0)
     shown = Demonstrations(states, actions, length, None, num_episodes)
     return limited(subsampled(key, shown, every), demand.labels)
@@ -149,5 +150,5 @@ def _tabular(key, env, params, expert, horizon, num_episodes, capacity, demand, 
 
 def _first_steps(key, horizon, num_rows, every):
     """The offsets of whole blocks of episodes."""
-    padded = -(-num_rows // rollout.BLOCK) * rollout.BLOCK
+    padded = -(-num_rows // walks.BLOCK) * walks.BLOCK
     return offsets(key, jnp.broadcast_to(horizon, (padded,)), every)

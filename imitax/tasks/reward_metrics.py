@@ -1,10 +1,11 @@
 """How close a recovered reward is to the true one: by the harness, never by a learner."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from imitax.core.family import Family
 from imitax.tabular import mdp as exact
 from imitax.tabular.mdp import TabularMDP
 from imitax.tasks.pose import Instance
@@ -78,7 +79,7 @@ def _canonical(reward: jax.Array, discount: jax.Array | float) -> tuple[jax.Arra
     return parts[0] / norm, parts[1] / norm
 
 
-def reward_metrics(env: Any, instance: Instance, recovered: jax.Array) -> RewardMetrics:
+def reward_metrics(env: Family, instance: Instance, recovered: jax.Array) -> RewardMetrics:
     """Both measures of a recovered reward [S, A] on a tabular instance."""
     del env
     mdp, problem = instance.params.mdp, instance.problem

@@ -24,15 +24,16 @@ the primal-dual method of Chambolle and Pock 2011, the reward player answering t
 
 **What is returned.** Players are averaged over windows that begin at n/2, n/4, n/8, .. of the n =
 num_steps steps, so that a run that goes to its end averages the second half, and one that stops
-before has a window of a constant part of it. Every few steps the gap (`imitax.algorithms.adversarial.gail_game.gaps`) of
-the averages and of the last players is computed; the pair of the smallest gap so far is the result,
-and the run has converged once that is small enough (`imitax.algorithms.adversarial.gail_steps.target_gap`). Sampled
-rollouts must not look at the dynamics: they take all their steps and return the average of the
-second half; their gap is computed once, for the report. A positive `entropy` breaks ties among
-optimal policies towards the most random one; `equilibrium_gap` is always that of the game without.
+before has a window of a constant part of it. Every few steps the gap
+(`imitax.algorithms.adversarial.gail_game.gaps`) of the averages and of the last players is
+computed; the pair of the smallest gap so far is the result, and the run has converged once that is
+small enough (`imitax.algorithms.adversarial.gail_steps.target_gap`). Sampled rollouts must not look
+at the dynamics: they take all their steps and return the average of the second half; their gap is
+computed once, for the report. A positive `entropy` breaks ties among optimal policies towards the
+most random one; `equilibrium_gap` is always that of the game without.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,7 @@ from imitax.algorithms.adversarial.gail_game import (
     reward_form,
     seen,
 )
+from imitax.algorithms.adversarial.gail_networks import NetworkGAILConfig, network_gail
 from imitax.algorithms.adversarial.gail_steps import (
     Players,
     StepSizes,
@@ -60,11 +62,10 @@ from imitax.algorithms.adversarial.gail_steps import (
     step_sizes,
     target_gap,
 )
+from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
 from imitax.core.train import blank_metrics
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
-from imitax.envs.tabular import TabularFamily
-from imitax.games.network_player import NetworkGAILConfig, network_gail
 from imitax.numerics import sums
 from imitax.numerics.sums import rounded
 from imitax.tabular import estimates
@@ -93,7 +94,9 @@ class GAILState(NamedTuple):
     best: Gaps
     """Its gaps."""
     boldness: jax.Array
-    """Of the policy's next step, where it is searched for: `imitax.algorithms.adversarial.gail_steps.search`; scalar."""
+    """Of the policy's next step, where it is searched for:
+    `imitax.algorithms.adversarial.gail_steps.search`; scalar.
+    """
     iteration: jax.Array
     converged: jax.Array
 
@@ -128,7 +131,7 @@ def discriminator_step(
     return jnp.where(rate > 0, moved, optimal_logit(expert, learner, config.bound))
 
 
-def gail(env: Any, config: GAILConfig | NetworkGAILConfig | None = None) -> Algorithm:
+def gail(env: Family, config: GAILConfig | NetworkGAILConfig | None = None) -> Algorithm:
     """GAIL: exact players or sampled occupancies in a table, networks and PPO elsewhere.
 
     Args:
@@ -145,11 +148,11 @@ def gail(env: Any, config: GAILConfig | NetworkGAILConfig | None = None) -> Algo
         SpecError: a setting out of range or without meaning beside another.
     """
     if config is None:
-        config = GAILConfig() if isinstance(env, TabularFamily) else NetworkGAILConfig()
+        config = GAILConfig() if env.is_tabular else NetworkGAILConfig()
     return _tabular(env, config) if isinstance(config, GAILConfig) else network_gail(env, config)
 
 
-def _tabular(env: Any, config: GAILConfig) -> Algorithm:
+def _tabular(env: Family, config: GAILConfig) -> Algorithm:
     check(config)
     stride = _stride(config)
     advance = _advance if is_exact(config) else _advance_sampled

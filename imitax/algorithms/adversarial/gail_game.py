@@ -14,7 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import SpecError, check_ranges, config, setting
+from imitax.core.config import check_ranges, config, setting
+from imitax.core.errors import SpecError
 from imitax.core.types import Problem
 from imitax.numerics import sums
 from imitax.numerics.sums import rounded
@@ -28,7 +29,9 @@ TINY = 1e-12
 
 @config
 class GAILConfig:
-    """Settings of tabular GAIL; where 0 is said to choose, `imitax.algorithms.adversarial.gail_steps` has how."""
+    """Settings of tabular GAIL; where 0 is said to choose,
+    `imitax.algorithms.adversarial.gail_steps` has how.
+    """
 
     divergence: str = setting("js", "Jensen-Shannon or total variation", choices=("js", "tv"))
     reward: str = setting(

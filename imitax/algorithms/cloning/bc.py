@@ -4,9 +4,10 @@ Tabular, the estimate is the empirical action distribution where something was s
 was seen it is uniform (the definition of Xu, Li and Yu 2022) or the first action. Non-stationary
 (one table per step) unless `stationary=true` (one table for all steps). With a network, one of the
 losses of `imitax.networks.losses` is minimised by Adam on minibatches until the fit is done
-(`imitax.networks.plateau`), or for `num_steps` gradient steps; a linear network under squared error is
-solved. An algorithm step is a gradient step where they are counted, and else the gradient steps up
-to the next judgement of the fit: with validation `check_every`, the next look at what is held out.
+(`imitax.networks.plateau`), or for `num_steps` gradient steps; a linear network under squared error
+is solved. An algorithm step is a gradient step where they are counted, and else the gradient steps
+up to the next judgement of the fit: with validation `check_every`, the next look at what is held
+out.
 """
 
 from typing import Any, NamedTuple
@@ -14,16 +15,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import check_ranges, config, setting
+from imitax.core.config import check_ranges, config, labels_setting, setting
+from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
 from imitax.core.train import blank_metrics
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
-from imitax.envs.tabular import TabularFamily
 from imitax.networks import fit as supervised
 from imitax.networks import least_squares, plateau, training
 from imitax.networks.dataset import Dataset, dataset, hold_out
 from imitax.networks.settings import NetworkSettings, head
-from imitax.tasks.demonstrations import check_labels, labels_setting, num_labels
+from imitax.tabular.estimates import likelihood_table
+from imitax.tasks.demonstrations import check_labels, num_labels
 
 
 @config
@@ -59,40 +61,7 @@ class NetworkBCState(NamedTuple):
     converged: jax.Array
 
 
-def likelihood_table(
-    counts: jax.Array, horizon: jax.Array, *, stationary: bool, unseen: str
-) -> jax.Array:
-    """The maximum-likelihood policy of a table of counts.
-
-    Args:
-        counts: [T, S, A].
-        horizon: number of rows that count, int32.
-        stationary: whether to share one table among all steps.
-        unseen: `uniform` or `first`, the rule where the counts are zero.
-
-    Returns:
-        [T, S, A], or [S, A] if stationary.
-    """
-    return likelihood_row(pooled(counts, horizon) if stationary else counts, unseen)
-
-
-def pooled(counts: jax.Array, horizon: jax.Array) -> jax.Array:
-    """Counts [T, S, A] added over the steps before the horizon, [S, A]; padding is not read."""
-    within = (jnp.arange(counts.shape[0]) < horizon)[:, None, None]
-    return jnp.sum(jnp.where(within, counts, 0.0), axis=0)
-
-
-def likelihood_row(counts: jax.Array, unseen: str) -> jax.Array:
-    """Relative frequencies over the last axis, and the rule for rows without a count."""
-    total = jnp.sum(counts, axis=-1, keepdims=True)
-    num_actions = counts.shape[-1]
-    default = jnp.full(num_actions, 1.0 / num_actions, counts.dtype)
-    if unseen == "first":
-        default = jax.nn.one_hot(0, num_actions, dtype=counts.dtype)
-    return jnp.where(total > 0, counts / jnp.maximum(total, 1.0), default)
-
-
-def bc(env: Any, config: TabularBCConfig | NetworkBCConfig | None = None) -> Algorithm:
+def bc(env: Family, config: TabularBCConfig | NetworkBCConfig | None = None) -> Algorithm:
     """Behavioural cloning on an environment.
 
     Args:
@@ -107,12 +76,12 @@ def bc(env: Any, config: TabularBCConfig | NetworkBCConfig | None = None) -> Alg
         SpecError: a setting out of range, or without meaning on this environment.
     """
     if config is None:
-        config = TabularBCConfig() if isinstance(env, TabularFamily) else NetworkBCConfig()
+        config = TabularBCConfig() if env.is_tabular else NetworkBCConfig()
     check_ranges(config, "bc")
     return _tabular(env, config) if isinstance(config, TabularBCConfig) else _network(env, config)
 
 
-def _tabular(env: Any, config: TabularBCConfig) -> Algorithm:
+def _tabular(env: Family, config: TabularBCConfig) -> Algorithm:
     check_labels(config.labels, env, "bc")
 
     def table(problem: Problem, counts):
@@ -144,7 +113,7 @@ def exact_fit(problem: Problem, state: Any, metrics: Metrics) -> Metrics:
     return metrics._replace(fit_converged=jnp.int32(1))
 
 
-def _network(env: Any, config: NetworkBCConfig) -> Algorithm:
+def _network(env: Family, config: NetworkBCConfig) -> Algorithm:
     network, is_counted = head(config, env, "bc"), config.num_steps > 0
     is_exact = least_squares.applies(config, network, is_counted, "bc")
     if is_exact:

@@ -11,8 +11,8 @@ step with probability beta_i:
     exponential   beta_decay^i       (the paper's p^i)
 
 We return the last policy; the paper returns the best on validation. A network's losses and training
-are those of behavioural cloning: its last fit goes on until it is done (`imitax.networks.plateau`), unless
-gradient steps are counted. Before the last round, labels are collected by policies that took
+are those of behavioural cloning: its last fit goes on until it is done (`imitax.networks.plateau`),
+unless gradient steps are counted. Before the last round, labels are collected by policies that took
 `FIRST_UPDATES` gradient steps at first and `ROUND_UPDATES` in each round. Each round goes on from
 the last one's parameters or, with `refit=restart`, retrains fresh ones until that fit is done.
 Observations are measured when parameters are fresh: by the first demonstrations if rounds go on
@@ -26,21 +26,23 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.algorithms.cloning.bc import exact_fit, likelihood_row, pooled
-from imitax.core.config import check_ranges, config, setting
+from imitax.algorithms.cloning.bc import exact_fit
+from imitax.core.config import check_ranges, config, labels_setting, setting
 from imitax.core.distributions import Distribution, Mixture, inverse_cdf
+from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular, tabulate
 from imitax.core.train import blank_metrics
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
-from imitax.envs.tabular import TabularFamily
 from imitax.networks import fit as supervised
 from imitax.networks import least_squares, training
 from imitax.networks.dataset import Dataset, append, dataset, hold_out
 from imitax.networks.settings import NetworkSettings, among, check_meaning, head
 from imitax.numerics.sums import rounded
+from imitax.tabular import walks
+from imitax.tabular.estimates import likelihood_row, pooled
 from imitax.tabular.mdp import at, put
 from imitax.tasks import rollout
-from imitax.tasks.demonstrations import check_labels, labels_setting, num_labels, num_whole
+from imitax.tasks.demonstrations import check_labels, num_labels, num_whole
 
 FIRST_UPDATES, ROUND_UPDATES = 1000, 200
 """Gradient steps before the last round, where the settings say none: at first, and in a round."""
@@ -155,7 +157,9 @@ def _most_episodes(config: Any, problem: Problem) -> jax.Array:
     return jnp.minimum(problem.num_demos, num_whole(config.labels, problem.horizon))
 
 
-def dagger(env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = None) -> Algorithm:
+def dagger(
+    env: Family, config: TabularDaggerConfig | NetworkDaggerConfig | None = None
+) -> Algorithm:
     """DAgger on an environment.
 
     Args:
@@ -170,7 +174,7 @@ def dagger(env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = 
         SpecError: a setting out of range, or without meaning on this environment.
     """
     if config is None:
-        is_table = isinstance(env, TabularFamily)
+        is_table = env.is_tabular
         config = TabularDaggerConfig() if is_table else NetworkDaggerConfig()
     check_ranges(config, "dagger")
     check_meaning(config, CONDITIONS, "dagger")
@@ -179,7 +183,7 @@ def dagger(env: Any, config: TabularDaggerConfig | NetworkDaggerConfig | None = 
     return _network(env, config)
 
 
-def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
+def _tabular(env: Family, config: TabularDaggerConfig) -> Algorithm:
     size = config.episodes_per_round
     check_labels(config.labels, env, "dagger")
 
@@ -202,8 +206,8 @@ def _tabular(env: Any, config: TabularDaggerConfig) -> Algorithm:
             return _label_and_act(config, rules, seen, time, state, uniform)
 
         seen = jnp.zeros((problem.capacity.horizon, 2, size), jnp.int32)
-        walker = rollout.walkers(problem.params.mdp)
-        seen = rollout.walk(key, walker, horizon, size, visit, seen, num_draws=2)
+        walker = walks.walkers(problem.params.mdp)
+        seen = walks.walk(key, walker, horizon, size, visit, seen, num_draws=2)
         valid = _is_labelled(config, state.num_episodes, own, horizon, seen.shape)
         counts = _aggregate_counts(config, state.counts, seen, valid)
         num_episodes = state.num_episodes + own
@@ -270,7 +274,7 @@ def mixed(params: Any, obs: jax.Array, time: jax.Array) -> Distribution:
     return Mixture(expert(obs, time), learner(obs, time), share)
 
 
-def _network(env: Any, config: NetworkDaggerConfig) -> Algorithm:
+def _network(env: Family, config: NetworkDaggerConfig) -> Algorithm:
     network, size = head(config, env, "dagger"), config.episodes_per_round
     is_counted = config.first_updates > 0 or config.updates_per_round > 0
     is_exact = least_squares.applies(config, network, is_counted, "dagger")

@@ -1,7 +1,8 @@
 """Maximum causal entropy inverse reinforcement learning with known dynamics.
 
 Ziebart, Bagnell and Dey 2010. The policy player answers a reward r = theta . phi with its soft
-best response (`imitax.tabular.soft.soft_plan`); the reward player ascends the penalised log-likelihood
+best response (`imitax.tabular.soft.soft_plan`); the reward player ascends the penalised
+log-likelihood
 
     L(theta) / H = (theta . f_E - E V_0(theta)) / H - (l2 / (2 N)) |theta|^2
 
@@ -13,26 +14,26 @@ wherever the expert is deterministic (its moments lie on the boundary of what po
 or where the moments of few demonstrations are out of reach altogether, and with l2 > 0 the moments
 are matched up to (l2 / N) |theta|.
 
-We climb by L-BFGS (`imitax.numerics.lbfgs`) and backtrack one trial per algorithm step, so that seeds under
-vmap never wait in an inner line search. A trial is taken if its value is lower by more than
-rounding and as much as Armijo's rule asks, or, where rounding hides the difference, if its gradient
-is shorter; so the iterate at hand is the best one seen. Where no step along L-BFGS' direction is
-taken, its memory is dropped; where none along the gradient itself is, rounding has ended progress
-and so do we (`stalled`). Converged means that the norm of the penalised gradient, per step of the
-horizon, is below `tolerance`.
+We climb by L-BFGS (`imitax.numerics.lbfgs`) and backtrack one trial per algorithm step, so that
+seeds under vmap never wait in an inner line search. A trial is taken if its value is lower by more
+than rounding and as much as Armijo's rule asks, or, where rounding hides the difference, if its
+gradient is shorter; so the iterate at hand is the best one seen. Where no step along L-BFGS'
+direction is taken, its memory is dropped; where none along the gradient itself is, rounding has
+ended progress and so do we (`stalled`). Converged means that the norm of the penalised gradient,
+per step of the horizon, is below `tolerance`.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from imitax.algorithms.inverse.maxent_networks import NetworkMaxEntConfig, network_maxent
 from imitax.core.config import check_ranges, config, setting
+from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
 from imitax.core.train import blank_metrics
 from imitax.core.types import Algorithm, Demand, Problem
-from imitax.envs.tabular import TabularFamily
-from imitax.games.network_player import NetworkMaxEntConfig, network_maxent
 from imitax.numerics import lbfgs, sums
 from imitax.tabular import moments, soft
 from imitax.tasks.demonstrations import num_labels
@@ -107,7 +108,7 @@ def likelihood(problem: Problem, config: MaxEntConfig, theta: jax.Array) -> Like
     return Likelihood(soft_value - fit + prior, slope, norm, magnitude)
 
 
-def maxent_irl(env: Any, config: MaxEntConfig | NetworkMaxEntConfig | None = None) -> Algorithm:
+def maxent_irl(env: Family, config: MaxEntConfig | NetworkMaxEntConfig | None = None) -> Algorithm:
     """MaxEnt IRL: with known dynamics in a table, from samples with networks elsewhere.
 
     Args:
@@ -124,7 +125,7 @@ def maxent_irl(env: Any, config: MaxEntConfig | NetworkMaxEntConfig | None = Non
         SpecError: a setting out of range or without meaning here.
     """
     if config is None:
-        config = MaxEntConfig() if isinstance(env, TabularFamily) else NetworkMaxEntConfig()
+        config = MaxEntConfig() if env.is_tabular else NetworkMaxEntConfig()
     if isinstance(config, NetworkMaxEntConfig):
         return network_maxent(env, config)
     check_ranges(config, "maxent-irl")

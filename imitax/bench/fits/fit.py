@@ -10,13 +10,14 @@ from gymnax.environments import spaces
 
 from imitax import catalogue
 from imitax.core import keys
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
+from imitax.core.family import Family
 from imitax.core.policies import Policy
-from imitax.core.train import train
 from imitax.core.types import Capacity, Demonstrations, Problem
 from imitax.data import Recorded
 from imitax.tasks.demonstrations import limited, subsampled
 from imitax.tasks.evaluate import evaluate
+from imitax.tasks.experiment import learn
 from imitax.tasks.pose import Instance
 
 Array = jax.Array | np.ndarray
@@ -28,7 +29,7 @@ _CHUNK = 64
 class Task(NamedTuple):
     """What to fit, checked."""
 
-    env: Any
+    env: Family
     """The environment family; not tabular."""
     chosen: catalogue.Chosen
     recorded: Recorded
@@ -119,21 +120,20 @@ def orders(task: Task) -> np.ndarray:
     return np.asarray(jax.vmap(lambda seed: subset(task.env.family, seed, count))(seeds))
 
 
-def _episodes(env: Any, recorded: Recorded) -> _Episodes:
+def _episodes(env: Family, recorded: Recorded) -> _Episodes:
     space = env.observation_space(env.default_params)
     dtype = jnp.int32 if isinstance(space, spaces.Discrete) else jnp.float32
     obs, action, length = recorded.obs, recorded.action, recorded.length
     return _Episodes(jnp.asarray(obs, dtype), jnp.asarray(action), jnp.asarray(length))
 
 
-def _program(env: Any, chosen: catalogue.Chosen, capacity: Capacity):
+def _program(env: Family, chosen: catalogue.Chosen, capacity: Capacity):
     def one(seed, num_demos, horizon, config, episodes):
         algorithm = chosen.build(env, config)
         most = algorithm.demand.labels
         instance = _instance(env, seed, num_demos, horizon, capacity, episodes, most)
-        trained = train(instance.learner_key, algorithm, instance.problem)
-        policy = algorithm.policy(instance.problem, trained.state)
-        has_expert = _has_expert(env)
+        policy, trained = learn(algorithm, instance)
+        has_expert = env.has_expert
         judged = instance if has_expert else dataclasses.replace(instance, expert=policy)
         outcome = evaluate(env, judged, policy)
         unknown = jnp.where(outcome.finite & has_expert, 0.0, jnp.nan)
@@ -159,7 +159,7 @@ def _instance(
     """As `imitax.pose.pose`, with the seed's own recorded episodes for demonstrations."""
     own = keys.seed_keys(env.family, seed)
     params = env.sample_params(own.instance, horizon, num_demos, capacity.horizon)
-    expert = env.expert(params) if _has_expert(env) else Policy((), _nobody)
+    expert = env.expert(params) if env.has_expert else Policy((), _nobody)
     order = subset(env.family, seed, episodes.length.shape[0])[: capacity.num_demos]
     shown = jnp.arange(capacity.num_demos) < num_demos
     demonstrations = Demonstrations(
@@ -169,7 +169,7 @@ def _instance(
         counts=None,
         num_episodes=num_demos,
     )
-    every = env.settings.subsample
+    every = env.subsample
     problem = Problem(
         params=env.without_reward(params),
         horizon=horizon,
@@ -181,10 +181,6 @@ def _instance(
         subsample=every,
     )
     return Instance(params, expert, problem, own.learner, own.evaluation)
-
-
-def _has_expert(env: Any) -> bool:
-    return getattr(env, "has_expert", True)
 
 
 def _nobody(params: Any, obs: jax.Array, time: jax.Array):
@@ -201,7 +197,7 @@ def _join(chunks: list[Fitted], num_seeds: int) -> Fitted:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:num_seeds], *chunks)
 
 
-def template(env: Any, chosen: catalogue.Chosen) -> Policy:
+def template(env: Family, chosen: catalogue.Chosen) -> Policy:
     """The structure and shapes of a fitted policy, without numbers."""
     algorithm = chosen.build(env)
     params = env.default_params

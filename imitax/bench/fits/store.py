@@ -20,8 +20,8 @@ from imitax import catalogue
 from imitax.bench.analysis.statistics import mean_interval
 from imitax.bench.fits.fit import Array, Fitted, Task, orders, template
 from imitax.bench.plans import numerics
-from imitax.bench.results.manifest import checkout_of, versions
-from imitax.core.config import SpecError
+from imitax.bench.provenance import checkout_of, versions
+from imitax.core.errors import SpecError
 from imitax.core.policies import Policy
 from imitax.core.version import __version__
 from imitax.data import DataError

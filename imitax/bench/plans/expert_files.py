@@ -10,10 +10,11 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imitax import catalogue
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
+from imitax.core.family import Family
 from imitax.core.policies import Policy
 from imitax.experts import original
 
@@ -85,7 +86,7 @@ def load_experts(files: Iterable[ExpertFile], environments: Iterable[str]) -> Ex
 
 def _read(file: ExpertFile) -> tuple[Policy, str]:
     """The policy, and the name of its snapshot."""
-    env: Any = catalogue.environment(file.environment)
+    env: Family = catalogue.environment(file.environment)
     space = env.observation_space(env.default_params)
     policy = original.policy(
         file.path,

@@ -10,9 +10,11 @@ import jax
 import numpy as np
 
 from imitax import catalogue
+from imitax.algorithms import ALGORITHMS
 from imitax.bench.plans.expert_files import ExpertFile, load_experts
-from imitax.core import spec
-from imitax.core.config import SpecError
+from imitax.core import errors, spec
+from imitax.core.errors import SpecError
+from imitax.core.family import Family
 from imitax.core.types import Capacity
 from imitax.tasks.demonstrations import check_shortest
 from imitax.tasks.evaluate import NUM_EPISODES
@@ -102,7 +104,7 @@ class Task(NamedTuple):
 class Group(NamedTuple):
     """The tasks that share a program: same environment, configs that differ in floats only."""
 
-    env: Any
+    env: Family
     tasks: list[Task]
 
     @property
@@ -195,7 +197,7 @@ def _resolve_block(block: Block, given: dict, envs: dict, groups: dict, missing:
     for text, place in itertools.product(block.algorithms, dict.fromkeys(specs)):
         try:
             chosen = catalogue.algorithm(text, envs[place])
-        except catalogue.NotApplicable as reason:
+        except errors.NotApplicable as reason:
             name = _normalised(text)
             missing[place, name] = str(reason)
         else:
@@ -211,7 +213,7 @@ def _resolve_block(block: Block, given: dict, envs: dict, groups: dict, missing:
 def _normalised(text: str) -> str:
     """The normalised spec of an algorithm that is not applicable where it was asked for."""
     name, raw = spec.split(text)
-    entry = catalogue.ALGORITHMS[name]
+    entry = ALGORITHMS[name]
     cls: Any = entry.tabular or entry.general
     return spec.write(name, spec.build(cls, name, raw))
 
@@ -238,7 +240,7 @@ def _check_number(name: str, value: Any, largest: int, least: int = 1) -> None:
         raise SpecError(f"{name} must be a whole number from {least} to {largest}, got {value}")
 
 
-def _add(groups: dict, env: Any, chosen: catalogue.Chosen, cells: dict[Cell, range]) -> None:
+def _add(groups: dict, env: Family, chosen: catalogue.Chosen, cells: dict[Cell, range]) -> None:
     """Put a pair into its group, where its cells join those it already has."""
     key = (env.spec, chosen.factory, jax.tree.structure(chosen.config))
     group = groups.setdefault(key, Group(env, []))

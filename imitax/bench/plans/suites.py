@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from imitax.bench.plans.plan import Block, Cell, Sweep
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.core.spec import nearest, unknown
 
 FILE_KEYS = ("block", "curve", "first_seed", "name", "seeds", "seeds_gpu", "specs")

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from imitax.bench.plans.plan import Chunk
+from imitax.core.family import Family
 from imitax.core.types import Algorithm, Metrics
 from imitax.tasks.evaluate import judge
 from imitax.tasks.pose import Instance
@@ -52,7 +53,7 @@ class Point(NamedTuple):
 
 
 def observer(
-    env: Any, instance: Instance, algorithm: Algorithm, num_episodes: int
+    env: Family, instance: Instance, algorithm: Algorithm, num_episodes: int
 ) -> Callable[[Any, Metrics, jax.Array], Point]:
     """An `observe` for `imitax.algorithm.train` that evaluates the policy.
 

@@ -26,9 +26,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-import imitax
 from imitax.bench import files
-from imitax.bench.results.manifest import PACKAGES, StoreError, versions
+from imitax.bench.errors import StoreError
+from imitax.bench.provenance import PACKAGES, versions
 
 FOLDER = "programs"
 """In JAX's cache folder."""
@@ -122,7 +122,7 @@ def _content(parts: Any) -> bytes:
 def _code() -> bytes:
     """The package's own sources and data, and the versions of others."""
     digest = hashlib.sha256()
-    root = Path(imitax.__file__).parent
+    root = Path(__file__).parents[2]
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())

@@ -19,12 +19,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from imitax.bench.programs import cache_counts, curves, executables
-from imitax.core.train import Trained, train
+from imitax.core.family import Family
 from imitax.core.types import Algorithm, Capacity
-from imitax.envs.gridworld import Gridworld
-from imitax.envs.tabular import TabularFamily
 from imitax.tasks import reward_metrics
 from imitax.tasks.evaluate import evaluate
+from imitax.tasks.experiment import learn
 from imitax.tasks.pose import Instance, pose
 
 AXIS = "seed"
@@ -73,7 +72,7 @@ class RewardMap(NamedTuple):
 class Setup(NamedTuple):
     """What is static in a program."""
 
-    env: Any
+    env: Family
     factory: Callable[[Any, Any], Algorithm]
     """`(env, config) -> Algorithm`."""
     capacity: Capacity
@@ -107,8 +106,7 @@ def experiment(
     env, capacity = setup.env, setup.capacity
     algorithm = setup.factory(env, config)
     instance = pose(env, seed, horizon, num_demos, capacity, algorithm.demand)
-    trained = _train(setup, instance, algorithm)
-    policy = algorithm.policy(instance.problem, trained.state)
+    policy, trained = _learn(setup, instance, algorithm)
     outcome = evaluate(env, instance, policy, num_episodes=setup.evaluation_episodes)
     difference, distance, found = _judge_reward(env, instance, algorithm, trained.state)
     metrics = trained.metrics
@@ -133,27 +131,26 @@ def experiment(
     return Output(row, found, trained.curve)
 
 
-def _train(setup: Setup, instance: Instance, algorithm: Algorithm) -> Trained:
+def _learn(setup: Setup, instance: Instance, algorithm: Algorithm):
     if setup.checkpoints == 0:
-        return train(instance.learner_key, algorithm, instance.problem)
+        return learn(algorithm, instance)
     num_episodes = min(curves.EPISODES, setup.evaluation_episodes)
-    return train(
-        instance.learner_key,
+    return learn(
         algorithm,
-        instance.problem,
+        instance,
         num_checkpoints=setup.checkpoints,
         observe=curves.observer(setup.env, instance, algorithm, num_episodes),
     )
 
 
-def _judge_reward(env: Any, instance: Instance, algorithm: Algorithm, state: Any):
+def _judge_reward(env: Family, instance: Instance, algorithm: Algorithm, state: Any):
     """Expected value difference, EPIC distance and, on a grid, both rewards."""
     nothing = jnp.float32(jnp.nan)
-    if algorithm.reward is None or not isinstance(env, TabularFamily):
+    if algorithm.reward is None or not env.is_tabular:
         return nothing, nothing, None
     recovered = algorithm.reward(instance.problem, state)
     difference, distance = reward_metrics.reward_metrics(env, instance, recovered)
-    if not isinstance(env, Gridworld):
+    if env.grid_size is None:
         return difference, distance, None
     true = jnp.mean(instance.params.mdp.step_reward, axis=-1)
     return difference, distance, RewardMap(true, jnp.mean(recovered, axis=-1))

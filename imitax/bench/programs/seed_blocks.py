@@ -17,8 +17,8 @@ from jax.sharding import Mesh
 
 from imitax.bench.plans.plan import CHUNK_SIZE, Group, Plan, Sweep, Task, chunk_width
 from imitax.bench.programs.program import Program, Setup, seed_mesh
+from imitax.core.family import Family
 from imitax.core.types import Capacity
-from imitax.envs.tabular import TabularFamily
 
 NETWORK_BLOCK = 8
 """Seeds of a block where networks are trained on a CPU."""
@@ -98,11 +98,11 @@ def first_block(group: Group) -> int | None:
     return block_on_cpu(group.env, group.tasks[0].algorithm.config, group.capacity)
 
 
-def block_on_cpu(env: Any, config: Any, capacity: Capacity) -> int:
+def block_on_cpu(env: Family, config: Any, capacity: Capacity) -> int:
     """Seeds that a core computes fastest, as measured; a power of two."""
     if trains_network(config):
         return NETWORK_BLOCK
-    if not isinstance(env, TabularFamily):
+    if not env.is_tabular:
         return TABLE_BLOCK
     table = 4 * capacity.horizon * env.num_states * env.num_actions
     fitting = max(1, TABLE_BYTES // table)

@@ -1,37 +1,25 @@
 """The manifest of a directory of results: what was asked for, and what really ran."""
 
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from imitax.bench.errors import StoreError
 from imitax.bench.plans import numerics
 from imitax.bench.plans.plan import Plan, Share, all_chunks
+from imitax.bench.provenance import checkout_of, timestamp, versions
 from imitax.core.keys import ROOT
 from imitax.core.version import __version__
 from imitax.kernels import api
-
-PACKAGES = ("imitax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
 
 FIXED = ("settings", "chunk_size", "x64")
 """What may not differ when a directory is continued, beside `imitax.bench.plans.numerics`."""
 
 COSTS = ("compile_seconds", "run_seconds", "num_compilations", "cache_hits", "cache_misses")
 """What is added up over sessions and processes."""
-
-
-class StoreError(ValueError):
-    """A directory that cannot take these results; one line with the path and the remedy."""
-
-
-class ReportError(ValueError):
-    """A results directory that cannot be reported on; one line with the path and the remedy."""
 
 
 def load_manifest(directory: Path) -> dict[str, Any] | None:
@@ -144,35 +132,6 @@ def new_manifest(plan: Plan) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str | None]:
-    """Of Python and of `PACKAGES`; None where a package is not installed."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
-
-
-def _version(package: str) -> str | None:
-    if package == "imitax":  # what an installation of sources says of itself may be out of date
-        return __version__
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def checkout_of(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit of the git checkout that tracks a folder, and whether files there differ from it."""
-
-    def git(*arguments):
-        command = ["git", "-C", str(folder), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", ".."))
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-
-
 def check_same(directory: Path, previous: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to continue a directory with another configuration.
 
@@ -227,8 +186,3 @@ def _difference(key: str, there: Any, here: Any) -> str:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def timestamp() -> str:
-    """Now, in UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from imitax.bench.errors import ReportError
 from imitax.bench.programs import curves
-from imitax.bench.results.manifest import ReportError, add_programs, difference
+from imitax.bench.results.manifest import add_programs, difference
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 REQUIRED = [

@@ -25,18 +25,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imitax.bench.errors import StoreError
 from imitax.bench.files import create, replace
 from imitax.bench.plans.plan import ALONE, Chunk, Group, Plan, Share, all_chunks
 from imitax.bench.programs import curves
+from imitax.bench.provenance import timestamp
 from imitax.bench.results.manifest import (
-    StoreError,
     add_programs,
     check_same,
     load_manifest,
     load_record,
     new_manifest,
     share_path,
-    timestamp,
 )
 from imitax.bench.runs.local import Result, Stats
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import Any
 
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 
 FORMS = "dask:ADDRESS, such as dask:tcp://10.0.0.5:8786, or dask-local:N, such as dask-local:4"
 

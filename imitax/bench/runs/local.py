@@ -158,7 +158,7 @@ def fetch(group: Group, task: Task, chunk: Chunk, output: Output) -> Result:
     is_first = (chunk.horizon, chunk.num_demos, chunk.first_seed) == first
     if found is None or not is_first:
         return Result(chunk, columns, None, curve)
-    finite, shape = np.asarray(row.finite, bool), group.env.settings.size
+    finite, shape = np.asarray(row.finite, bool), group.env.grid_size
     if not finite.any():
         return Result(chunk, columns, None, curve)
     true, recovered = (np.mean(leaf[finite], axis=0).reshape(shape) for leaf in found)

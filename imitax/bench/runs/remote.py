@@ -2,7 +2,8 @@
 
     from imitax.bench import remote
     from imitax.bench.sweep import Sweep, resolve
-    results = remote.run(resolve(sweep), executor)     # as `imitax.bench.runs.local.run` yields them
+    results = remote.run(resolve(sweep), executor)     # as `imitax.bench.runs.local.run` yields
+    them
 
 A worker gets the sweep as plain data and a chunk, compiles each program once in its life, and
 returns the chunk's columns. Only this process stores anything, each chunk once, so a worker may
@@ -25,7 +26,7 @@ from imitax.bench.plans.plan import Chunk, Group, Plan, Sweep, Task, all_chunks,
 from imitax.bench.programs import seed_blocks
 from imitax.bench.programs.program import Program, seed_mesh
 from imitax.bench.runs.local import Result, Stats, fetch, stats_of
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.core.version import __version__
 from imitax.data import DataError
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.core.spec import split
 
 CLIFFS = ("reset-cliff", "recoverable-cliff", "standard-imitation")

@@ -20,7 +20,7 @@ from imitax.bench.theory.closed_forms import (
     read_cliff,
     settings_of,
 )
-from imitax.core.config import SpecError
+from imitax.core.errors import SpecError
 from imitax.core.spec import split
 from imitax.envs.random_mdp import RandomMDPSettings
 

@@ -2,8 +2,8 @@
 
 A loop over time adds a rounding error at every step. In float32 a horizon of some thousand steps
 costs the values their differences between states, of which a policy is made, and a distribution
-its mass. So the loops of `imitax.tabular.mdp` and `imitax.tabular.soft` carry float64, read tables of the working
-precision, and round what they return, once.
+its mass. So the loops of `imitax.tabular.mdp` and `imitax.tabular.soft` carry float64, read tables
+of the working precision, and round what they return, once.
 
 Rows of probabilities that sum to one only nearly, as rounded ones do, stand for the same rows
 divided by their sum.
@@ -11,16 +11,13 @@ divided by their sum.
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from imitax.numerics.sums import HIGHEST, add_up, rounded, total, weighted
-
-if TYPE_CHECKING:
-    from imitax.tabular.mdp import TabularMDP
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,8 +31,8 @@ SPLIT = 2.0**24 + 1.0
 class Dynamics(NamedTuple):
     """A tabular MDP in float64; static in a trace, never carried by a loop."""
 
-    mdp: "TabularMDP"
-    """Its first distribution sums to one."""
+    mdp: Any
+    """A `TabularMDP`; its first distribution sums to one."""
     scale: jax.Array
     """[S, A], one over the sum of each row of transitions."""
     is_single: bool
@@ -75,7 +72,7 @@ def normalised(rows: jax.Array) -> jax.Array:
     return rounded(rows * (1.0 / jnp.where(mass == 0, 1.0, mass))[..., None])
 
 
-def dynamics(mdp: "TabularMDP") -> Dynamics:
+def dynamics(mdp: Any) -> Dynamics:
     """Everything of an MDP in float64; call it within `in_double`."""
     dtype = mdp.transition.dtype
     wide = widened(mdp, dtype)

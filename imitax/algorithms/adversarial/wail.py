@@ -1,0 +1,34 @@
+"""Wasserstein adversarial imitation learning (Xiao et al. 2019)."""
+
+from imitax.core.config import config, setting
+from imitax.core.family import Family
+from imitax.core.types import Algorithm
+from imitax.games.checks import checked, play
+from imitax.games.critic import CriticSettings
+from imitax.games.game import GameSettings
+from imitax.games.network_player import network_player
+from imitax.games.reward_form import SignSettings
+
+
+@config
+class WAILConfig(GameSettings, CriticSettings, SignSettings):
+    """Wasserstein adversarial imitation."""
+
+    penalty: float = setting(10.0, "weight of the gradient penalty, slope=penalised", low=0.0)
+
+
+def wail(env: Family, config: WAILConfig | None = None) -> Algorithm:
+    """Wasserstein adversarial imitation: the reward is a critic with gradients of norm near one.
+
+    Args:
+        env: an environment family, from `imitax.make`.
+        config: settings.
+
+    Returns:
+        An `Algorithm`.
+
+    Raises:
+        SpecError: a setting out of range or without meaning here.
+    """
+    settings, choice = checked(env, config or WAILConfig(), "wail")
+    return play(env, settings, network_player(env, settings, "wasserstein", "logit"), choice)

@@ -1,0 +1,13 @@
+"""What is refused at the border: specs, files of data, and what is not defined."""
+
+
+class SpecError(ValueError):
+    """A setting, or a combination of settings, that has no meaning; the message is one line."""
+
+
+class DataError(ValueError):
+    """A file that is not usable data: one line with its name, what is wrong and what to do."""
+
+
+class NotApplicable(Exception):
+    """An algorithm that is not defined for an environment; the message says why."""

@@ -1,0 +1,38 @@
+"""Experts that plan: exact dynamic programming with the true reward, hard or soft."""
+
+import jax
+import jax.numpy as jnp
+
+from imitax.tabular import mdp as exact
+from imitax.tabular import soft
+from imitax.tabular.mdp import TabularMDP
+
+
+def planned(mdp: TabularMDP, temperature: float, horizon: jax.Array, max_horizon: int) -> jax.Array:
+    """The table of an expert that plans with the true, undiscounted reward.
+
+    Temperature 0 is the optimal plan, ties to the first action. Above it, the maximum causal
+    entropy plan of the step reward; such an expert is not optimal, so a learner may beat it and
+    its regret may then be negative.
+
+    Args:
+        mdp: dynamics and step reward; without final reward where the temperature is positive.
+        temperature: in units of the reward, a Python number.
+        horizon: number of actions, int32, at most `max_horizon`.
+        max_horizon: number of rows T, static.
+
+    Returns:
+        Action probabilities [T, S, A]; rows at and after `horizon` are zero.
+
+    Raises:
+        ValueError: a soft plan of an MDP with a final reward, or without any reward.
+    """
+    if temperature == 0:
+        return exact.optimal_plan(mdp, horizon, max_horizon).policy
+    if mdp.step_reward is None or mdp.final_reward is not None:
+        raise ValueError("a soft expert plans with a step reward and nothing else")
+    plan = soft.soft_plan(
+        mdp, mdp.step_reward, horizon, max_horizon, discount=1.0, temperature=temperature
+    )
+    taken = jnp.arange(max_horizon) < horizon
+    return jnp.where(taken[:, None, None], jnp.exp(plan.log_policy), 0.0)
