@@ -23,9 +23,9 @@ from imitax.tasks.pose import Instance, pose
 def experiment(
     env: Family,
     algorithm: Algorithm,
-    seed: jax.Array | int,
-    horizon: jax.Array | int,
-    num_demos: jax.Array | int,
+    seed: jax.Array,
+    horizon: jax.Array,
+    num_demos: jax.Array,
     capacity: Capacity,
     *,
     num_episodes: int = NUM_EPISODES,
