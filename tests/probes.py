@@ -12,6 +12,7 @@ from gymnax.environments import environment, spaces
 import imitax
 from imitax.algorithms.adversarial import airl, gail_networks, wail
 from imitax.algorithms.inverse import apprenticeship, maxent_networks
+from imitax.core.family import FamilyDefaults
 from imitax.core.policies import Policy
 from imitax.core.types import Capacity, Demonstrations, Problem
 
@@ -54,7 +55,7 @@ def probe_params(reward="one", length=0, clock=1.0):
     return ProbeParams(length=jnp.int32(length), weights=weights, clock=jnp.float32(clock))
 
 
-class Probe(environment.Environment):
+class Probe(FamilyDefaults, environment.Environment):
     """Two actions or one control in [0, 2]; the observation is [start, clock * steps so far]."""
 
     family = spec = "probe"

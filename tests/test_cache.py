@@ -79,7 +79,7 @@ def test_the_second_start_traces_and_compiles_nothing(tmp_path):
     counts = []
     for name, flags in (("cold", []), ("warm", []), ("off", ["--no-cache"])):
         out = tmp_path / name
-        command = [sys.executable, "-m", "imitax.cli.start", *LINE, *flags, "--out", str(out)]
+        command = [sys.executable, "-m", "imitax", *LINE, *flags, "--out", str(out)]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
         assert (done.returncode, done.stderr) == (0, "")
         (program,) = json.loads((out / "manifest.json").read_text())["programs"]

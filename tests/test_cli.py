@@ -272,7 +272,7 @@ def test_a_sweep_ends_with_a_report_and_continues(tmp_path, capsys):
 def started(argv, **env):
     kept = {key: value for key, value in os.environ.items() if key != "JAX_NUM_CPU_DEVICES"}
     return subprocess.Popen(
-        [sys.executable, "-m", "imitax.cli.start", *argv],
+        [sys.executable, "-m", "imitax", *argv],
         env=kept | {"JAX_PLATFORMS": "cpu"} | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -299,7 +299,7 @@ def test_a_cpu_gives_a_device_per_core_and_pipes_are_silent(asked, tmp_path):
 def test_an_interrupt_leaves_quietly_and_keeps_what_is_done(tmp_path):
     out = tmp_path / "out"
     line = sweep_line(out, algorithm=["bc", "dagger", "gail"], seeds=["64"])
-    process = start(line)
+    process = started(line)
     deadline = time.monotonic() + 300
     while not list(out.glob("results/*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.01)

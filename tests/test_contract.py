@@ -1,7 +1,6 @@
 """What every algorithm promises, over one table of all of them.
 
 A case's programs are compiled once and shared by its tests; pytest runs the tests case by case.
-What runs without jit compiles each small operation once for all cases.
 """
 
 import dataclasses
@@ -12,14 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES, build, experiment, same, table_rows
+from ledger import KeyLedger
 
 import imitax
 from imitax.bench.programs.program import compiler_options
 from imitax.core.types import Capacity, Metrics
+from imitax.tasks.experiment import learn
 
 CAPACITY = Capacity(horizon=6, num_demos=5)
 LARGER = Capacity(horizon=11, num_demos=40)
 HORIZON, NUM_DEMOS, SEED = 5, 4, 3
+FEW = [
+    next(case for case in CASES if str(case).startswith(begin))
+    for begin in ("sine-path-bc:loss=gaussian", "lane-gail:absorbing=true")
+]
+"""Networks that also run without jit: one that is fitted, and one game."""
 
 
 @pytest.fixture(scope="module", params=[pytest.param(x, id=str(x)) for x in CASES])
@@ -57,6 +63,12 @@ class Programs:
             return dataclasses.replace(problem, params=params, demonstrations=shown)
 
         return self.run(capacity, seed, horizon, num_demos, config, spoil)
+
+    def learned(self, seed, horizon, num_demos, config):
+        """The policy only."""
+        algorithm = self.chosen.build(self.env, config)
+        instance = imitax.pose(self.env, seed, horizon, num_demos, CAPACITY, algorithm.demand)
+        return learn(algorithm, instance)[0].params
 
     @functools.cached_property
     def in_batch(self):
@@ -221,82 +233,45 @@ def test_padding_is_never_read(case):
     assert same(table_rows(clean, HORIZON), table_rows(spoiled, HORIZON))
 
 
-def primitive(function, *args):
-    """The primitive behind a random function, found without private names."""
-    return jax.make_jaxpr(function)(*args).eqns[-1].primitive
-
-
-class KeyLedger:
-    """Notes, without jit, what each key is spent on."""
-
-    def __init__(self, monkeypatch):
-        self.folded, self.spent = [], []
-        key, number = jax.random.key(0), jnp.uint32(0)
-        patches = {
-            primitive(jax.random.bits, key): lambda keys, **_: self.spend(keys),
-            primitive(jax.random.split, key): lambda keys, **_: self.spend(keys),
-            primitive(jax.random.fold_in, key, number): lambda keys, x, **_: self.fold(keys, x),
-        }
-        for found, note in patches.items():
-            original = found.impl
-
-            def noting(*args, _note=note, _original=original, **kwargs):
-                _note(*args, **kwargs)
-                return _original(*args, **kwargs)
-
-            monkeypatch.setattr(found, "impl", noting)
-
-    @staticmethod
-    def rows(keys):
-        return [tuple(row) for row in np.asarray(jax.random.key_data(keys)).reshape(-1, 2)]
-
-    def spend(self, keys):
-        self.spent += self.rows(keys)
-
-    def fold(self, keys, numbers):
-        data, numbers = np.asarray(jax.random.key_data(keys)), np.asarray(numbers)
-        shape = np.broadcast_shapes(data.shape[:-1], numbers.shape)
-        rows = np.broadcast_to(data, (*shape, 2)).reshape(-1, 2)
-        numbers = np.broadcast_to(numbers, shape).ravel()
-        self.folded += [(*key, int(number)) for key, number in zip(rows, numbers, strict=True)]
-
-    def check(self):
-        assert self.spent, "nothing was drawn, so nothing was checked"
-        assert len(self.spent) == len(set(self.spent)), "a key was drawn from twice"
-        repeated = [path for path in set(self.folded) if self.folded.count(path) > 1]
-        assert not repeated, f"a key was folded twice with the same number: {repeated}"
-        both = {path[:2] for path in self.folded} & set(self.spent)
-        assert not both, "a key was both drawn from and folded"
-
-
-def test_the_ledger_sees_reuse(monkeypatch):
-    ledger = KeyLedger(monkeypatch)
-    with jax.disable_jit():
+def test_the_ledger_sees_reuse():
+    with KeyLedger() as ledger:
         key = jax.random.key(0)
-        jax.random.uniform(key)
-        jax.random.uniform(key)
-    with pytest.raises(AssertionError, match="drawn from twice"):
-        ledger.check()
-    ledger.spent, ledger.folded = [(9, 9)], []
-    with jax.disable_jit():
-        jax.random.fold_in(key, 1)
-        jax.random.fold_in(key, 1)
-    with pytest.raises(AssertionError, match="folded twice"):
-        ledger.check()
+        jax.jit(lambda: [jax.random.uniform(key), jax.random.normal(key)])()
+        with pytest.raises(AssertionError, match="drawn from twice"):
+            ledger.check()
+        ledger.spent, ledger.folded = [(9, 9)], []
+        jax.jit(lambda: jax.lax.map(lambda _: jax.random.fold_in(key, 1), jnp.arange(2)))()
+        with pytest.raises(AssertionError, match="folded twice"):
+            ledger.check()
+        ledger.spent, ledger.folded = [], []
+        jax.jit(lambda: [jax.random.split(key), jax.random.fold_in(key, 1)])()
+        with pytest.raises(AssertionError, match="both drawn from and folded"):
+            ledger.check()
 
 
-def test_without_jit_the_same_and_no_key_twice(case, monkeypatch):
+def test_no_key_is_used_twice(case):
+    """Before the evaluation, where policies share their noise; and what was noted is what ran."""
+    own = programs(case)
+    with KeyLedger() as ledger:
+        noted = own.row(own.compiled(own.learned), horizon=3, num_demos=2)
+        if case.is_random:
+            ledger.check()
+    fast = own.row(own.alone, horizon=3, num_demos=2)["policy"]
+    for one, other in zip(*map(jax.tree.leaves, (noted, fast)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
+
+
+def test_without_jit_the_same(case):
+    if not case.is_tabular and case not in FEW:
+        pytest.skip("a network's thousands of small operations, one by one, in two cases only")
     own = programs(case)
     fast = own.row(own.alone, horizon=3, num_demos=2)
     algorithm = own.chosen.build(own.env)
-    ledger = KeyLedger(monkeypatch)
     with jax.disable_jit():
-        instance = imitax.pose(own.env, *map(jnp.int32, (SEED, 3, 2)), CAPACITY, algorithm.demand)
-        trained = imitax.train(instance.learner_key, algorithm, instance.problem)
-        if ledger.spent or case.is_random:
-            ledger.check()  # before the evaluation, where policies share their noise
-        policy = algorithm.policy(instance.problem, trained.state)
-        slow = imitax.evaluate(own.env, instance, policy, num_episodes=3)
+        slow = imitax.experiment(
+            own.env, algorithm, *map(jnp.int32, (SEED, 3, 2)), CAPACITY, num_episodes=3
+        )
     for name in ("regret", "learner_return", "expert_return"):
-        wanted = getattr(slow, name)
-        np.testing.assert_allclose(fast[name], wanted, rtol=2e-4, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(
+            fast[name], getattr(slow, name), rtol=2e-4, atol=2e-5, err_msg=name
+        )

@@ -13,6 +13,7 @@ PICTURES = types.SimpleNamespace(
     name="pictures",
     default_params=None,
     settings=types.SimpleNamespace(),
+    ending="unknown",
     observation_space=lambda params: spaces.Box(0, 1, (4, 4, 2)),
     action_space=lambda params: spaces.Discrete(2),
 )

@@ -1,5 +1,6 @@
 """The package as a user meets it: what an import brings along, and what the README shows."""
 
+import ast
 import json
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import imitax
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = "jax, flax, optax, gymnax, chex, numpy"
@@ -24,7 +27,8 @@ def loaded(statement):
 
 @pytest.fixture(scope="module")
 def brought_along():
-    return loaded(f"import {NEEDED}\nimport imitax") - loaded(f"import {NEEDED}")
+    every = "import imitax\nfor name in imitax.__all__:\n    getattr(imitax, name)"
+    return loaded(f"import {NEEDED}\n{every}") - loaded(f"import {NEEDED}")
 
 
 def test_import_adds_no_module_for_side_jobs(brought_along):
@@ -43,8 +47,20 @@ def test_import_adds_no_third_party_package(brought_along):
 
 def test_library_never_imports_the_harness():
     for path in (ROOT / "imitax").rglob("*.py"):
-        if "bench" not in path.relative_to(ROOT).parts:
+        if not {"bench", "cli"} & set(path.relative_to(ROOT).parts):
             assert "imitax.bench" not in re.sub(r"`imitax.bench[^`]*`", "", path.read_text()), path
+
+
+def test_a_type_checker_sees_the_names_that_are_loaded():
+    stub = (ROOT / "imitax" / "__init__.pyi").read_text()
+    found = {}
+    for node in ast.parse(stub).body:
+        if isinstance(node, ast.ImportFrom):
+            found |= {name.asname: node.module for name in node.names}
+    assert found == imitax._MODULES
+    assert sorted(found) == imitax.__all__ == dir(imitax)
+    with pytest.raises(AttributeError, match="no attribute 'behavioural_cloning'"):
+        imitax.behavioural_cloning  # noqa: B018
 
 
 def readme_block(language):

@@ -96,7 +96,7 @@ def test_all_pairs_are_all_cells_in_order():
 @pytest.mark.parametrize("every", [1, 3])
 def test_the_share_after_ends(every):
     """Horizon 12; of two episodes that end early, 5 and 9 of 12 steps follow the end."""
-    env = types.SimpleNamespace(settings=types.SimpleNamespace(subsample=every))
+    env = types.SimpleNamespace(subsample=every)
     length = jnp.array([7, 3, 12, 0, 0]) if every == 1 else jnp.array([2, 1, 4, 0, 0])
     found = pairs.share_after_end(env, jnp.int32(12), length)
     wanted = (5 + 9 + 0) / 36 if every == 1 else (6 + 9 + 0) / 36

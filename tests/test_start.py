@@ -12,7 +12,7 @@ from imitax.bench.programs import program
 REPORTS_ONLY = {"seaborn", "pandas", "scipy", "matplotlib.pyplot", "matplotlib.figure"}
 
 DRAWN = """
-import imitax_cli
+import imitax.cli.start
 imitax.cli.start.import_all()
 from gymnax.environments.misc import pong, rooms
 import gymnax, jax

@@ -250,7 +250,7 @@ num_demos = [3, 5]
 
 def command(suite, out):
     options = ["--seeds", "40", "--chunk-size", "4", "--out", str(out)]
-    return [sys.executable, "-m", "imitax.cli.start", "run", str(suite), *options]
+    return [sys.executable, "-m", "imitax", "run", str(suite), *options]
 
 
 def run_to_end(suite, out):

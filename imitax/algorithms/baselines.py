@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import check_ranges, config, setting
+from imitax.core.config import check_settings, config, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular, tabulate, uniform
 from imitax.core.train import blank_metrics
@@ -111,7 +111,7 @@ def noisy_expert(env: Family, config: NoisyExpertConfig | None = None) -> Algori
         config: the slip probability and what happens off the expert's states.
     """
     config = config or NoisyExpertConfig()
-    check_ranges(config, "noisy-expert")
+    check_settings(config, "noisy-expert")
 
     def policy(problem: Problem, state) -> Policy:
         del state

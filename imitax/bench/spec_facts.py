@@ -7,8 +7,9 @@ import dataclasses
 from typing import Any, cast
 
 from imitax.algorithms import ALGORITHMS
+from imitax.core.config import show
 from imitax.core.errors import SpecError
-from imitax.core.spec import build, show, split
+from imitax.core.spec import build, split
 from imitax.envs import ENVIRONMENTS, endings
 
 ENDS_EARLY = frozenset(name for name, kind in endings.GYMNAX.items() if kind != "none")

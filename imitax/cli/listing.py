@@ -6,8 +6,7 @@ from typing import Any
 
 from imitax.algorithms import ALGORITHMS
 from imitax.bench.plans import suites
-from imitax.core.config import allowed
-from imitax.core.spec import show
+from imitax.core.config import allowed, condition_of, show
 from imitax.envs import ENVIRONMENTS
 from imitax.envs.gymnax_family import GymnaxSettings
 from imitax.experts import shipped
@@ -68,6 +67,11 @@ def _settings(name: str, settings: type) -> list[tuple[str, ...]]:
     if not fields:
         return [(name, "", "", "", "no settings")]
     return [
-        (name, field.name, show(field.default), allowed(field), field.metadata["text"])
+        (name, field.name, show(field.default), allowed(field), _meaning(settings, field))
         for field in fields
     ]
+
+
+def _meaning(settings: type, field: dataclasses.Field) -> str:
+    condition = condition_of(settings, field)
+    return field.metadata["text"] + (f"; read with {condition.text}" if condition else "")

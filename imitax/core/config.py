@@ -5,8 +5,8 @@ tuple decides shapes or the program, so another value of it is another program.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, TypeVar, dataclass_transform
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
 import jax.core
@@ -17,6 +17,29 @@ from imitax.core.errors import SpecError
 T = TypeVar("T")
 
 
+class Condition(NamedTuple):
+    """What another setting has to be for a setting to be read."""
+
+    other: str
+    holds: Callable[[Any], bool]
+    """Of the other setting's value."""
+    text: str
+    remedy: str
+    """A spec's own words that make it hold."""
+
+
+def among(other: str, *words: str) -> Condition:
+    """The other setting is one of some words."""
+    return Condition(
+        other, lambda value: value in words, f"{other}={'|'.join(words)}", f"{other}={words[0]}"
+    )
+
+
+def above_zero(other: str, example: int) -> Condition:
+    """The other setting is a positive number."""
+    return Condition(other, lambda value: value > 0, f"{other} > 0", f"{other}={example}")
+
+
 def setting(
     default: Any,
     text: str,
@@ -25,6 +48,7 @@ def setting(
     high: float | None = None,
     above: float | None = None,
     choices: Sequence[str] = (),
+    when: Condition | None = None,
 ) -> Any:
     """A field of a `config`: its default, what it is, and the values that are allowed.
 
@@ -35,8 +59,10 @@ def setting(
         high: largest allowed number, itself allowed.
         above: largest number that is too small.
         choices: allowed words; a tuple field with choices takes a tuple or one of the words.
+        when: what another setting has to be for this one to be read; unread values are refused.
     """
     metadata = {"text": text, "low": low, "high": high, "above": above, "choices": tuple(choices)}
+    metadata["when"] = when
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -74,12 +100,38 @@ def allowed(field: dataclasses.Field) -> str:
     return ", ".join(parts) if parts else getattr(field.type, "__name__", str(field.type))
 
 
-def check_ranges(settings: Any, owner: str) -> None:
-    """Refuse concrete values outside the declared ranges; tracers pass.
+def condition_of(settings: Any, field: dataclasses.Field) -> Condition | None:
+    """When a field is read: what it says itself, or its class of it in a mapping `WHEN`.
+
+    Args:
+        settings: a config or its class.
+        field: one of its fields.
+    """
+    return getattr(settings, "WHEN", {}).get(field.name, field.metadata.get("when"))
+
+
+def check_settings(settings: Any, owner: str) -> None:
+    """Refuse concrete values that are out of range, or differ from their default and are not read.
+
+    Tracers pass.
 
     Raises:
-        SpecError: names the owner, the setting, the value and the allowed values.
+        SpecError: names the owner, the setting, the value and the allowed values or the remedy.
     """
+    _check_ranges(settings, owner)
+    for field in dataclasses.fields(settings):
+        value, condition = getattr(settings, field.name), condition_of(settings, field)
+        if condition is None or not is_concrete(value) or value == field.default:
+            continue
+        other = getattr(settings, condition.other)
+        if not condition.holds(other):
+            raise SpecError(
+                f"{owner}: {field.name}={show(value)} has no meaning with {condition.other}="
+                f"{show(other)}; set {condition.remedy} or leave {field.name} out"
+            )
+
+
+def _check_ranges(settings: Any, owner: str) -> None:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if not field.metadata or not is_concrete(value):
@@ -114,3 +166,14 @@ def labels_setting() -> Any:
         low=0,
         high=2**31 - 1,
     )
+
+
+def show(value: Any) -> str:
+    """A setting's value as a spec writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "x".join(show(item) for item in value) if value else "none"
+    if isinstance(value, float):
+        return repr(value)
+    return str(value)

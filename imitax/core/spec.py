@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from imitax.core.config import allowed, check_ranges
+from imitax.core.config import allowed, check_settings, show
 from imitax.core.errors import SpecError
 
 
@@ -66,7 +66,7 @@ def build(cls: type, name: str, raw: Mapping[str, str]) -> Any:
             raise unknown(f"setting of {name}", key, fields)
         values[key] = _read(text, fields[key], name)
     settings = cls(**values)
-    check_ranges(settings, name)
+    check_settings(settings, name)
     return settings
 
 
@@ -78,17 +78,6 @@ def write(name: str, settings: Any) -> str:
         if field.metadata and value != field.default:
             items.append(f"{field.name}={show(value)}")
     return name if not items else f"{name}:{','.join(items)}"
-
-
-def show(value: Any) -> str:
-    """A setting's value as a spec writes it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return "x".join(show(item) for item in value) if value else "none"
-    if isinstance(value, float):
-        return repr(value)
-    return str(value)
 
 
 def _read(text: str, field: dataclasses.Field, name: str) -> Any:

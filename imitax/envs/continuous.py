@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from imitax.core.config import check_ranges
+from imitax.core.config import check_settings
 from imitax.core.family import FamilyDefaults
 from imitax.core.policies import Policy
 from imitax.core.spec import write
@@ -52,7 +52,7 @@ class ControlFamily(FamilyDefaults, environment.Environment):
 
     def __init__(self, settings: Any):
         super().__init__()
-        check_ranges(settings, self.family)
+        check_settings(settings, self.family)
         self.settings = settings
         self.spec = write(self.family, settings)
         self.source: Any = self

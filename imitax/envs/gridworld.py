@@ -23,10 +23,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.core.config import config, setting
+from imitax.core.config import config, setting, show
 from imitax.core.errors import SpecError
 from imitax.core.family import subsampling
-from imitax.core.spec import show
 from imitax.envs.tabular import TabularFamily, working_precision
 from imitax.experts.planning import planned
 from imitax.numerics.sums import HIGHEST

@@ -10,7 +10,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from imitax.core import policies, spec
-from imitax.core.config import check_ranges, config, setting
+from imitax.core.config import check_settings, config, setting
 from imitax.core.errors import SpecError
 from imitax.core.family import FamilyDefaults, subsampling
 from imitax.core.policies import Policy
@@ -110,7 +110,7 @@ class GymnaxFamily(FamilyDefaults, environment.Environment):
 
     def _check_settings(self) -> None:
         settings, name = self.settings, self.family
-        check_ranges(settings, name)
+        check_settings(settings, name)
         if settings.length != GymnaxSettings.length and name != "CartPole-v1":
             raise SpecError(
                 f"{name}: length={settings.length} has no meaning here, it is of CartPole-v1's "

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from imitax.core.config import check_ranges
+from imitax.core.config import check_settings
 from imitax.core.distributions import inverse_cdf
 from imitax.core.family import FamilyDefaults
 from imitax.core.policies import Policy, tabular
@@ -53,7 +53,7 @@ class TabularFamily(FamilyDefaults, environment.Environment[TabularState, Tabula
 
     def __init__(self, settings: Any, num_states: int, num_actions: int):
         super().__init__()
-        check_ranges(settings, self.family)
+        check_settings(settings, self.family)
         self.settings = settings
         self.spec = write(self.family, settings)
         self.source: Any = self

@@ -3,15 +3,13 @@
 import dataclasses
 from typing import Any
 
-from imitax.core.config import check_ranges
+from imitax.core.config import check_settings
 from imitax.core.errors import SpecError
 from imitax.core.family import Family
 from imitax.core.types import Algorithm
-from imitax.games import critic as critics
 from imitax.games import game, reward_form
 from imitax.games.game import RewardPlayer
 from imitax.games.reward_form import Choice, SignSettings
-from imitax.networks.settings import check_meaning
 from imitax.rl import actor_critic, ppo
 
 
@@ -21,9 +19,8 @@ def checked(env: Family, settings: Any, name: str) -> tuple[Any, Choice]:
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    check_ranges(settings, name)
+    check_settings(settings, name)
     ppo.check(settings, name)
-    check_meaning(settings, critics.CONDITIONS, name)
     is_image = actor_critic.actor(env, settings.hidden).policy.image
     if settings.absorbing and is_image:
         raise SpecError(f"{name}: absorbing=true has no meaning over images; leave it out")

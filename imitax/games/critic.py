@@ -23,10 +23,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imitax.core.config import config, setting
+from imitax.core.config import among, config, setting
 from imitax.games.pairs import Pairs
 from imitax.networks import spectral
-from imitax.networks.settings import among
 from imitax.numerics.blocks import gradient
 from imitax.rl.actor_critic import Actor, Net, apply
 
@@ -46,18 +45,26 @@ class CriticSettings:
     slope: str = setting(
         "penalised", "of the output in its inputs: penalised or free", choices=("penalised", "free")
     )
-    penalty: float = setting(1.0, "weight of the gradient penalty, slope=penalised", low=0.0)
-    penalty_target: float = setting(1.0, "gradient norm that is not penalised", low=0.0)
-    entropy_bonus: float = setting(0.0, "weight of the entropy of D, Jensen-Shannon", low=0.0)
+    penalty: float = setting(
+        1.0, "weight of the gradient penalty", low=0.0, when=among("slope", "penalised")
+    )
+    penalty_target: float = setting(
+        1.0, "gradient norm that is not penalised", low=0.0, when=among("slope", "penalised")
+    )
     spectral: bool = setting(False, "whether layers have spectral norm at most 1")
     inputs: str = setting("state-action", "what it sees", choices=("state-action", "state"))
 
 
-CONDITIONS = {
-    "penalty": among("slope", "penalised"),
-    "penalty_target": among("slope", "penalised"),
-}
-"""When a setting of `CriticSettings` has a meaning."""
+def critic_fields() -> tuple[str, ...]:
+    """Names of the settings of a reward player with a network."""
+    return tuple(field.name for field in dataclasses.fields(CriticSettings))  # pyright: ignore
+
+
+@config
+class DiscriminatorSettings(CriticSettings):
+    """Settings of a network that tells the expert's pairs from the learner's."""
+
+    entropy_bonus: float = setting(0.0, "weight of the entropy of D", low=0.0)
 
 
 @dataclasses.dataclass(frozen=True)

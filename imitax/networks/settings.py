@@ -1,18 +1,15 @@
 """Settings of a policy network, what an environment's spaces make of them, and what is refused."""
 
-import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from gymnax.environments import spaces
 
-from imitax.core.config import config, is_concrete, labels_setting, setting
+from imitax.core.config import above_zero, among, config, is_concrete, labels_setting, setting, show
 from imitax.core.errors import SpecError
 from imitax.core.family import Family
-from imitax.core.spec import show
 from imitax.networks.head import Head
 from imitax.networks.losses import CONTINUOUS, DISCRETE, LIKELIHOODS
 from imitax.networks.mlp import CONV_WIDTH, MLP
@@ -34,13 +31,18 @@ class NetworkSettings:
         "auto: cross-entropy for discrete actions, mse for continuous ones",
         choices=("auto", *DISCRETE, *CONTINUOUS),
     )
-    huber_width: float = setting(1.0, "error where loss=huber turns linear", above=0.0)
+    huber_width: float = setting(
+        1.0, "error where the loss turns linear", above=0.0, when=among("loss", "huber")
+    )
     scale: str = setting(
         "free",
-        "of loss=gaussian|squashed: one parameter per coordinate, or an output of the network",
+        "of a normal: one parameter per coordinate, or an output of the network",
         choices=("free", "state"),
+        when=among("loss", "gaussian", "squashed"),
     )
-    components: int = setting(5, "normal distributions in loss=mixture", low=1)
+    components: int = setting(
+        5, "normal distributions in the mixture", low=1, when=among("loss", "mixture")
+    )
     act: str = setting("mode", "how the trained policy acts", choices=("mode", "sample"))
     solver: str = setting(
         "auto",
@@ -71,61 +73,31 @@ class NetworkSettings:
         "randomness while training: of hidden units, of inputs",
         choices=("none", "dropout", "noise", "both"),
     )
-    dropout: float = setting(0.1, "share of hidden units, augment=dropout|both", low=0.0, high=0.95)
+    dropout: float = setting(
+        0.1, "share of hidden units", low=0.0, high=0.95, when=among("augment", "dropout", "both")
+    )
     input_noise: float = setting(
-        0.1, "standard deviation in units of the network's input, augment=noise|both", low=0.0
+        0.1,
+        "standard deviation in units of the network's input",
+        low=0.0,
+        when=among("augment", "noise", "both"),
     )
     validation: int = setting(
         0, "percent of samples held out; the best parameters on them are kept", low=0, high=90
     )
-    check_every: int = setting(50, "gradient steps between looks at the held-out samples", low=1)
+    check_every: int = setting(
+        50,
+        "gradient steps between looks at the held-out samples",
+        low=1,
+        when=above_zero("validation", 20),
+    )
     patience: int = setting(
-        0, "looks without a better one before training stops; 0 never stops for that", low=0
+        0,
+        "looks without a better one before training stops; 0 never stops for that",
+        low=0,
+        when=above_zero("validation", 20),
     )
     labels: int = labels_setting()
-
-
-class Condition(NamedTuple):
-    """Another setting that has to be so for a setting to mean anything."""
-
-    other: str
-    holds: Callable[[Any], bool]
-    remedy: str
-
-
-def among(other: str, *words: str) -> Condition:
-    """The other setting is one of some words."""
-    return Condition(other, lambda value: value in words, f"{other}={words[0]}")
-
-
-CONDITIONS = {
-    "huber_width": among("loss", "huber"),
-    "scale": among("loss", "gaussian", "squashed"),
-    "components": among("loss", "mixture"),
-    "dropout": among("augment", "dropout", "both"),
-    "input_noise": among("augment", "noise", "both"),
-    "check_every": Condition("validation", lambda percent: percent > 0, "validation=20"),
-    "patience": Condition("validation", lambda percent: percent > 0, "validation=20"),
-}
-"""When a setting of `NetworkSettings` has a meaning."""
-
-
-def check_meaning(settings: Any, conditions: dict[str, Condition], name: str) -> None:
-    """Refuse concrete settings that differ from their default and would not be read.
-
-    Raises:
-        SpecError: with the value and the remedy.
-    """
-    for field in dataclasses.fields(settings):
-        value, condition = getattr(settings, field.name), conditions.get(field.name)
-        if condition is None or not is_concrete(value) or value == field.default:
-            continue
-        other = getattr(settings, condition.other)
-        if not condition.holds(other):
-            raise SpecError(
-                f"{name}: {field.name}={show(value)} has no meaning with {condition.other}="
-                f"{show(other)}; set {condition.remedy} or leave {field.name} out"
-            )
 
 
 def resolve_loss(settings: NetworkSettings, env: Family, name: str) -> str:
@@ -171,7 +143,6 @@ def head(settings: NetworkSettings, env: Family, name: str) -> Head:
         params = env.default_params
         action_space, obs_space = env.action_space(params), env.observation_space(params)
     loss = resolve_loss(settings, env, name)
-    check_meaning(settings, CONDITIONS, name)
     num_states = obs_space.n if isinstance(obs_space, spaces.Discrete) else None
     _check_inputs(settings, env, num_states, name)
     discrete = isinstance(action_space, spaces.Discrete)

@@ -6,13 +6,13 @@ from imitax.core.family import Family
 from imitax.core.types import Algorithm
 from imitax.games import shaped_player
 from imitax.games.checks import checked, play
-from imitax.games.critic import CriticSettings
+from imitax.games.critic import DiscriminatorSettings
 from imitax.games.game import GameSettings
 from imitax.games.reward_form import SignSettings
 
 
 @config
-class AIRLConfig(GameSettings, CriticSettings, SignSettings):
+class AIRLConfig(GameSettings, DiscriminatorSettings, SignSettings):
     """Adversarial inverse reinforcement learning."""
 
     inputs: str = setting(

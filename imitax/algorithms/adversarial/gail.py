@@ -42,7 +42,6 @@ from imitax.algorithms.adversarial.gail_game import (
     TINY,
     GAILConfig,
     Gaps,
-    check,
     expert_seen,
     expert_share,
     flow_policy,
@@ -62,6 +61,7 @@ from imitax.algorithms.adversarial.gail_steps import (
     step_sizes,
     target_gap,
 )
+from imitax.core.config import check_settings
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
 from imitax.core.train import blank_metrics
@@ -153,7 +153,7 @@ def gail(env: Family, config: GAILConfig | NetworkGAILConfig | None = None) -> A
 
 
 def _tabular(env: Family, config: GAILConfig) -> Algorithm:
-    check(config)
+    check_settings(config, "gail")
     stride = _stride(config)
     advance = _advance if is_exact(config) else _advance_sampled
 

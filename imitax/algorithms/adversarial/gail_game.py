@@ -14,8 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import check_ranges, config, setting
-from imitax.core.errors import SpecError
+from imitax.core.config import among, config, setting
 from imitax.core.types import Problem
 from imitax.numerics import sums
 from imitax.numerics.sums import rounded
@@ -35,7 +34,10 @@ class GAILConfig:
 
     divergence: str = setting("js", "Jensen-Shannon or total variation", choices=("js", "tv"))
     reward: str = setting(
-        "softplus", "form of the reward, js only", choices=("softplus", "log", "logit")
+        "softplus",
+        "form of the reward; that of tv is the critic itself",
+        choices=("softplus", "log", "logit"),
+        when=among("divergence", "js"),
     )
     inputs: str = setting("tsa", "what the discriminator sees", choices=("sa", "tsa"))
     player: str = setting(
@@ -49,26 +51,28 @@ class GAILConfig:
         0.0, "js: part of the way to the optimum; tv: step size; 0: chosen", low=0.0
     )
     discriminator_steps: int = setting(1, "discriminator steps per policy step", low=1)
-    bound: float = setting(10.0, "largest |logit| of the discriminator, js only", above=0.0)
+    bound: float = setting(
+        10.0, "largest |logit| of the discriminator", above=0.0, when=among("divergence", "js")
+    )
     entropy: float = setting(0.0, "weight of causal entropy in the policy's return", low=0.0)
-    episodes: int = setting(32, "sampled episodes per policy step", low=1)
+    episodes: int = setting(
+        32, "episodes per policy step", low=1, when=among("rollouts", "sampled")
+    )
     num_steps: int = setting(
         0, "policy steps at most; 0: 20000 of exact mirror descent, 50 of others", low=0
     )
     tolerance: float = setting(
-        0.0, "gap per step of the horizon at convergence, exact players; 0: chosen", low=0.0
+        0.0,
+        "gap per step of the horizon at convergence; 0: chosen",
+        low=0.0,
+        when=among("rollouts", "exact"),
     )
-    check_every: int = setting(25, "most policy steps from one look at the gap to the next", low=1)
-
-
-def check(settings: GAILConfig) -> None:
-    """Refuse settings out of range, or without meaning beside another; raises `SpecError`."""
-    check_ranges(settings, "gail")
-    if settings.divergence == "tv" and settings.reward != "softplus":
-        raise SpecError(
-            f"gail: reward={settings.reward} has no meaning with divergence=tv, whose reward is "
-            "the critic itself; leave reward out or set divergence=js"
-        )
+    check_every: int = setting(
+        25,
+        "most policy steps from one look at the gap to the next",
+        low=1,
+        when=among("rollouts", "exact"),
+    )
 
 
 def reward_form(name: str, logit: jax.Array) -> jax.Array:

@@ -1,18 +1,23 @@
 """GAIL with networks: the Jensen-Shannon game against PPO (Ho and Ermon 2016)."""
 
-from imitax.core.config import config, setting
+from typing import ClassVar
+
+from imitax.core.config import among, config, setting
 from imitax.core.family import Family
 from imitax.core.types import Algorithm
 from imitax.games.checks import checked, play
-from imitax.games.critic import CriticSettings
+from imitax.games.critic import DiscriminatorSettings, critic_fields
 from imitax.games.game import GameSettings
 from imitax.games.network_player import network_player
 
 
 @config
-class NetworkGAILConfig(GameSettings, CriticSettings):
+class NetworkGAILConfig(GameSettings, DiscriminatorSettings):
     """GAIL with networks."""
 
+    WHEN: ClassVar = dict.fromkeys(
+        (*critic_fields(), "entropy_bonus"), among("discriminator", "network")
+    )
     reward: str = setting(
         "auto",
         "form of the reward; auto: softplus where ends are bad or none, log where they are good",

@@ -1,6 +1,6 @@
 """Wasserstein adversarial imitation learning (Xiao et al. 2019)."""
 
-from imitax.core.config import config, setting
+from imitax.core.config import among, config, setting
 from imitax.core.family import Family
 from imitax.core.types import Algorithm
 from imitax.games.checks import checked, play
@@ -14,7 +14,9 @@ from imitax.games.reward_form import SignSettings
 class WAILConfig(GameSettings, CriticSettings, SignSettings):
     """Wasserstein adversarial imitation."""
 
-    penalty: float = setting(10.0, "weight of the gradient penalty, slope=penalised", low=0.0)
+    penalty: float = setting(
+        10.0, "weight of the gradient penalty", low=0.0, when=among("slope", "penalised")
+    )
 
 
 def wail(env: Family, config: WAILConfig | None = None) -> Algorithm:

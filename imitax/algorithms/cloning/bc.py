@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import check_ranges, config, labels_setting, setting
+from imitax.core.config import check_settings, config, labels_setting, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
 from imitax.core.train import blank_metrics
@@ -77,7 +77,7 @@ def bc(env: Family, config: TabularBCConfig | NetworkBCConfig | None = None) -> 
     """
     if config is None:
         config = TabularBCConfig() if env.is_tabular else NetworkBCConfig()
-    check_ranges(config, "bc")
+    check_settings(config, "bc")
     return _tabular(env, config) if isinstance(config, TabularBCConfig) else _network(env, config)
 
 

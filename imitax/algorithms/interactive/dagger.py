@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.algorithms.cloning.bc import exact_fit
-from imitax.core.config import check_ranges, config, labels_setting, setting
+from imitax.core.config import among, check_settings, config, labels_setting, setting
 from imitax.core.distributions import Distribution, Mixture, inverse_cdf
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular, tabulate
@@ -36,7 +36,7 @@ from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.networks import fit as supervised
 from imitax.networks import least_squares, training
 from imitax.networks.dataset import Dataset, append, dataset, hold_out
-from imitax.networks.settings import NetworkSettings, among, check_meaning, head
+from imitax.networks.settings import NetworkSettings, head
 from imitax.numerics.sums import rounded
 from imitax.tabular import walks
 from imitax.tabular.estimates import likelihood_row, pooled
@@ -61,10 +61,21 @@ class Mixing:
         "of the expert's share; beta=linear is short for schedule=linear",
         choices=("constant", "linear", "exponential"),
     )
-    beta: float = setting(0.0, "the expert's share, schedule=constant", low=0.0, high=1.0)
-    beta_min: float = setting(0.0, "smallest share, schedule=linear", low=0.0, high=1.0)
-    rampdown: int = setting(0, "round in which a linear share would be 0; 0 is the last one", low=0)
-    beta_decay: float = setting(0.5, "share's factor, schedule=exponential", low=0.0, high=1.0)
+    beta: float = setting(
+        0.0, "the expert's share", low=0.0, high=1.0, when=among("schedule", "constant")
+    )
+    beta_min: float = setting(
+        0.0, "smallest share", low=0.0, high=1.0, when=among("schedule", "linear")
+    )
+    rampdown: int = setting(
+        0,
+        "round in which a linear share would be 0; 0 is the last one",
+        low=0,
+        when=among("schedule", "linear"),
+    )
+    beta_decay: float = setting(
+        0.5, "share's factor in a round", low=0.0, high=1.0, when=among("schedule", "exponential")
+    )
     episodes_per_round: int = setting(1, "the learner's episodes in a round", low=1)
     first_episodes: int = setting(1, "demonstrations before the first round", low=1)
 
@@ -90,8 +101,9 @@ class NetworkDaggerConfig(Mixing, NetworkSettings):
     )
     updates_per_round: int = setting(
         0,
-        "gradient steps of a round, refit=continue; 0: the last trains until the fit is done",
+        "gradient steps of a round; 0: the last trains until the fit is done",
         low=0,
+        when=among("refit", "continue"),
     )
     first_updates: int = setting(
         0,
@@ -99,16 +111,6 @@ class NetworkDaggerConfig(Mixing, NetworkSettings):
         "fit is done, but with refit=continue few at first",
         low=0,
     )
-
-
-CONDITIONS = {
-    "beta": among("schedule", "constant"),
-    "beta_min": among("schedule", "linear"),
-    "rampdown": among("schedule", "linear"),
-    "beta_decay": among("schedule", "exponential"),
-    "updates_per_round": among("refit", "continue"),
-}
-"""When a setting of DAgger's own has a meaning."""
 
 
 class TabularDaggerState(NamedTuple):
@@ -176,8 +178,7 @@ def dagger(
     if config is None:
         is_table = env.is_tabular
         config = TabularDaggerConfig() if is_table else NetworkDaggerConfig()
-    check_ranges(config, "dagger")
-    check_meaning(config, CONDITIONS, "dagger")
+    check_settings(config, "dagger")
     if isinstance(config, TabularDaggerConfig):
         return _tabular(env, config)
     return _network(env, config)

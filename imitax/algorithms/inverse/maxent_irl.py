@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.algorithms.inverse.maxent_networks import NetworkMaxEntConfig, network_maxent
-from imitax.core.config import check_ranges, config, setting
+from imitax.core.config import check_settings, config, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
 from imitax.core.train import blank_metrics
@@ -128,7 +128,7 @@ def maxent_irl(env: Family, config: MaxEntConfig | NetworkMaxEntConfig | None = 
         config = MaxEntConfig() if env.is_tabular else NetworkMaxEntConfig()
     if isinstance(config, NetworkMaxEntConfig):
         return network_maxent(env, config)
-    check_ranges(config, "maxent-irl")
+    check_settings(config, "maxent-irl")
     return _tabular(config)
 
 

@@ -1,10 +1,12 @@
 """Maximum causal entropy inverse RL from samples, with a soft PPO policy."""
 
-from imitax.core.config import config, setting
+from typing import ClassVar
+
+from imitax.core.config import among, config, setting
 from imitax.core.family import Family
 from imitax.core.types import Algorithm
 from imitax.games.checks import checked, play
-from imitax.games.critic import CriticSettings
+from imitax.games.critic import CriticSettings, critic_fields
 from imitax.games.game import GameSettings
 from imitax.games.linear_player import LinearSettings, linear_player
 from imitax.games.network_player import network_player
@@ -14,6 +16,9 @@ from imitax.games.network_player import network_player
 class NetworkMaxEntConfig(GameSettings, CriticSettings, LinearSettings):
     """Maximum causal entropy inverse reinforcement learning from samples."""
 
+    WHEN: ClassVar = dict.fromkeys(critic_fields(), among("reward", "network")) | dict.fromkeys(
+        ("gap_rate", "reward_rate"), among("reward", "linear")
+    )
     reward: str = setting("network", "class of rewards", choices=("linear", "network"))
     reward_rate: float = setting(1e-2, "Adam step size of a linear reward", above=0.0)
     l2: float = setting(1e-3, "penalty on the reward's weights", low=0.0)

@@ -1,0 +1,158 @@
+"""Every setting is read: another value is another result, another program, or refused."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.interpreters import partial_eval
+
+import imitax
+from imitax.core.config import condition_of
+from imitax.core.errors import SpecError
+
+CAPACITY = imitax.Capacity(horizon=4, num_demos=3)
+TABLE, ELSEWHERE = "gridworld:size=3x2,goal=2x1", "lane"
+GAME = {"num_envs": 4, "rollout": 8, "batch_size": 16, "rounds": 2, "hidden": (8,)}
+NETWORK = {"hidden": (8,), "batch_size": 8}
+FIRST = {
+    "bc": {**NETWORK, "num_steps": 3},
+    "dagger": {**NETWORK, "first_updates": 2, "updates_per_round": 2},
+}
+"""Small networks; every other one is a game's."""
+NAMES_A_REPRESENTATION = "policy"
+"""The one setting whose values may be the same program: `auto` is one of the others."""
+BESIDE = {
+    "solver": {"hidden": ()},
+    "check_every": {"patience": 2},
+    "rampdown": {"first_episodes": 1},
+    "absorbing": {"discriminator_hidden": (8,)},
+    "learning_rate": {},
+}
+"""What else is set where a setting is tried, so that it could be read at all."""
+
+
+@functools.cache
+def environment(text):
+    return imitax.environment(text)
+
+
+def configs():
+    """(algorithm, class, environment) of every representation."""
+    for name, entry in imitax.ALGORITHMS.items():
+        if entry.tabular is not None:
+            yield name, entry.tabular, TABLE
+        if entry.general is not None:
+            yield name, entry.general, ELSEWHERE
+
+
+EVERY = [pytest.param(*row, id=f"{row[0]}-{row[1].__name__}") for row in configs()]
+
+
+def small(name, cls, **more):
+    known = {field.name for field in dataclasses.fields(cls)}
+    sizes = FIRST.get(name, GAME) if "hidden" in known else {}
+    return cls(**{key: value for key, value in {**sizes, **more}.items() if key in known})
+
+
+def others(field):
+    """Other values of a field that decides the program."""
+    choices, default = field.metadata["choices"], field.default
+    if choices:
+        return [word for word in choices if word != default]
+    if isinstance(default, bool):
+        return [not default]
+    if isinstance(default, tuple):
+        return [(4, 4)]
+    return [2 * default or 2]
+
+
+def program(name, config, env):
+    """What a learner is once its config's floats are arguments: text, and which floats it reads."""
+    floats, structure = jax.tree.flatten(config)
+    factory = imitax.ALGORITHMS[name].factory
+    algorithm = factory(env, config)
+
+    def learner(floats, key):
+        own = factory(env, jax.tree.unflatten(structure, floats))
+        instance = imitax.pose(env, jnp.int32(0), 4, 3, CAPACITY, own.demand)
+        problem = instance.problem
+        state, metrics = own.step(key, problem, own.init(key, problem))
+        last = None if own.conclude is None else own.conclude(problem, state, metrics)
+        act = own.policy(problem, state)
+        obs, _ = env.reset_env(key, problem.params)
+        acted = act.apply(act.params, obs, jnp.int32(0)).sample(key)
+        reward = None if own.reward is None else own.reward(problem, state)
+        return state, metrics, last, acted, reward, own.num_steps(problem)
+
+    floats = [jnp.float32(x) for x in floats]
+    closed = jax.make_jaxpr(learner)(floats, jax.random.key(0))
+    _, used = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    return f"{closed.jaxpr} {algorithm.demand} {algorithm.stride}", used[: len(floats)]
+
+
+@pytest.mark.parametrize(("name", "cls", "where"), EVERY)
+def test_every_float_is_read(name, cls, where):
+    """With the other settings at which its condition, where it has one, holds."""
+    fields = [field for field in dataclasses.fields(cls) if field.type is float]
+    needed = {}
+    for field in fields:
+        condition = condition_of(cls, field)
+        key = condition and tuple(condition.remedy.split("="))
+        needed.setdefault(key, []).append(field.name)
+    for key, names in needed.items():
+        more = dict([key]) if key else {}
+        read = program(name, small(name, cls, **more), environment(where))[1]
+        of = dict(zip([field.name for field in fields], read, strict=True))
+        assert all(of[name] for name in names), {name for name in names if not of[name]}
+
+
+def first_declared():
+    """(algorithm, class, environment, field): each one where the first config has it."""
+    seen = set()
+    for name, cls, where in configs():
+        for field in dataclasses.fields(cls):
+            owner = next(
+                one for one in cls.__mro__ if field.name in vars(one).get("__annotations__", {})
+            )
+            if field.type is not float and (owner, field.name) not in seen:
+                seen.add((owner, field.name))
+                yield pytest.param(
+                    name, cls, where, field, id=f"{name}-{cls.__name__}-{field.name}"
+                )
+
+
+@pytest.mark.parametrize(("name", "cls", "where", "field"), first_declared())
+def test_every_other_setting_is_another_program(name, cls, where, field):
+    if field.name == NAMES_A_REPRESENTATION:
+        return
+    condition = condition_of(cls, field)
+    more = dict(BESIDE.get(field.name, {}))
+    if condition is not None:
+        key, value = condition.remedy.split("=")
+        more[key] = int(value) if value.isdecimal() else value
+    base = small(name, cls, **more)
+    plain = program(name, base, environment(where))[0]
+    for value in others(field):
+        try:
+            changed = program(
+                name, dataclasses.replace(base, **{field.name: value}), environment(where)
+            )
+        except SpecError:
+            continue
+        assert changed[0] != plain, f"{field.name}={value} is the same program"
+
+
+@pytest.mark.parametrize(("name", "cls", "where"), EVERY)
+def test_what_is_not_read_is_refused_with_the_remedy(name, cls, where):
+    for field in dataclasses.fields(cls):
+        condition = condition_of(cls, field)
+        if condition is None or condition.holds(getattr(cls(), condition.other)):
+            continue
+        value = 0.25 if field.type is float else others(field)[0]
+        with pytest.raises(
+            SpecError, match=f"{field.name}=.* has no meaning with {condition.other}="
+        ) as error:
+            imitax.ALGORITHMS[name].factory(environment(where), cls(**{field.name: value}))
+        assert condition.remedy in str(error.value)
