@@ -117,14 +117,24 @@ def test_a_policy_far_below_says_whether_its_fit_was_done(tmp_path):
     assert line.startswith("With 1 demonstration the learner is far below the recorded return")
     assert "(-400.00 against -150.00)" in line
     assert "not done in 3 of 8 seeds" in line
-    assert "more updates" in line
+    assert "whose loss is 0.25 and falls; give it more updates (num_steps), or more demo" in line
     one, other = said(task, [low, low], 1)
     assert "done in every seed" in one
-    assert "takes more demonstrations, not more updates" in one
+    assert "more demonstrations will help, and more updates hardly" in one
     assert other.startswith("With 2 demonstrations ")
     assert "is not known" in said(task, [low, near], -1)[0]
     whole = task._replace(num_demos=(1, 3))
     assert "more than the file's 3 demonstrations" in said(whole, [near, low], 1)[0]
+
+
+def test_labels_that_are_used_up_are_what_is_missing(tmp_path):
+    words = ("--algorithm", "bc:labels=20")
+    task = asked(tmp_path, "Pendulum-v1", [200] * 3, *words, reward=-0.75)
+    found = result(task, [-400 + LADDER, -400 + LADDER], 1)
+    found = found._replace(labels=np.full((2, 8), 20, np.int32))
+    lines = [line for line in fit.describe(task, found).splitlines() if "far below" in line]
+    assert len(lines) == 2
+    assert all("more labels than labels=20 allows will help" in line for line in lines)
 
 
 def test_what_is_near_or_uncertain_is_let_be(tmp_path):
@@ -138,17 +148,37 @@ def test_what_is_near_or_uncertain_is_let_be(tmp_path):
     assert said(task._replace(recorded=unknown), [-400 + LADDER] * 2, 0) == []
 
 
-def test_other_horizons_are_named_beside_a_low_return(tmp_path):
-    """The recorded return of 200 steps beside a learner's of 500, as the constant once gave."""
-    task = asked(tmp_path, "Pendulum-v1", [200] * 3, "--horizon", 500, reward=-0.75)
-    low = -2667 + LADDER
-    *lines, last = said(task, [low, low], 1)
-    assert len(lines) == 2
-    assert "over 500 steps, the recorded ones over 200; compare them with --horizon 200" in last
-    short = asked(tmp_path, "CartPole-v1", [190, 200, 150], "--horizon", 20)
-    assert (
-        "over 20 steps, the recorded ones over up to 200" in said(short, [20 + LADDER] * 2, 1)[-1]
-    )
+CASES = {
+    "longer": (
+        "Pendulum-v1",
+        [200] * 3,
+        500,
+        -2667.0,
+        "over 500 steps, the recorded ones over 200;",
+    ),
+    "near": ("Pendulum-v1", [200] * 3, 500, -301.0, "compare them with --horizon 200"),
+    "shorter": (
+        "CartPole-v1",
+        [190, 200, 150],
+        50,
+        50.0,
+        "over 50 steps, the recorded ones over up",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_returns_over_other_numbers_of_steps_are_not_compared(tmp_path, name):
+    """But with our expert's over as many, where there is one."""
+    env, lengths, horizon, learner, words = CASES[name]
+    task = asked(tmp_path, env, lengths, "--horizon", horizon, reward=-0.75)
+    found = result(task, [learner + 0.1 * LADDER] * 2, 1)
+    text = fit.describe(task, found)
+    assert "far below" not in text
+    assert words in text.splitlines()[-1]
+    assert text.splitlines()[-1].startswith("Horizons differ: the learner's returns are ")
+    better = found._replace(expert_return=found.learner_return + 0.5 * abs(learner))
+    assert "below our expert's return over as many steps" in fit.describe(task, better)
 
 
 def test_updates_and_unconverged_fits_are_counted(tmp_path):

@@ -58,22 +58,25 @@ def choose_horizon(asked: int | None, env: Family, recorded: Recorded) -> tuple[
 
 
 def below_recorded(task: Task, fitted: Fitted) -> list[str]:
-    """A line for each number of demonstrations whose policies are far below what was recorded.
+    """A line for each number of demonstrations whose policies are far below the demonstrator.
 
-    It says whether the fits were done, in how many seeds not, and what to do.
+    It says whether the fits were done, in how many seeds not, and what to do. Where returns are
+    over another number of steps than the recorded ones, that stands in a line of its own, and the
+    measure is our expert's return over as many steps, if there is one.
     """
-    recorded = mean_interval(task.recorded.episode_return)
+    differs = _other_horizon(task)
     lines = []
     for index, number in enumerate(task.num_demos):
         learner = mean_interval(fitted.learner_return[index])
-        if _is_far(learner, recorded):
-            converged = np.asarray(fitted.fit_converged[index])
+        measure = fitted.expert_return[index] if differs else task.recorded.episode_return
+        wanted = mean_interval(measure)
+        if _is_far(learner, wanted):
+            whose = "our expert's return over as many steps" if differs else "the recorded return"
             lines.append(
-                f"With {count(number, 'demonstration')} the learner is far below the recorded "
-                f"return ({learner.mean:.2f} against {recorded.mean:.2f}): "
-                f"{_reason(task, number, converged)}."
+                f"With {count(number, 'demonstration')} the learner is far below {whose} "
+                f"({learner.mean:.2f} against {wanted.mean:.2f}): {_reason(task, fitted, index)}."
             )
-    return [*lines, *_other_horizon(task)] if lines else []
+    return [*lines, *differs]
 
 
 def _is_far(learner: Interval, recorded: Interval) -> bool:
@@ -84,18 +87,23 @@ def _is_far(learner: Interval, recorded: Interval) -> bool:
     return high < low and recorded.mean - learner.mean > FAR * abs(recorded.mean)
 
 
-def _reason(task: Task, number: int, converged: np.ndarray) -> str:
-    held = len(task.recorded.length)
+def _reason(task: Task, fitted: Fitted, index: int) -> str:
+    number, held = task.num_demos[index], len(task.recorded.length)
+    converged = np.asarray(fitted.fit_converged[index])
     unconverged = int(np.sum(converged == 0))
     more = "more demonstrations" if number < held else f"more than the file's {held} demonstrations"
+    labels = getattr(task.chosen.config, "labels", 0)
+    if labels and np.all(np.asarray(fitted.labels[index]) >= labels):
+        more = f"more labels than labels={labels} allows"
     if np.any(converged < 0):
         return f"whether the fit was done is not known; give it more updates, or {more}"
     if unconverged:
+        loss = float(np.mean(np.asarray(fitted.training_loss[index])[converged == 0]))
         return (
-            f"the fit was not done in {unconverged} of {len(converged)} seeds; give it more "
-            f"updates before {more}"
+            f"the fit was not done in {unconverged} of {len(converged)} seeds, whose loss is "
+            f"{loss:.2g} and falls; give it more updates (num_steps), or {more}"
         )
-    return f"the fit was done in every seed, so that it takes {more}, not more updates"
+    return f"the fit was done in every seed, so that {more} will help, and more updates hardly"
 
 
 def _other_horizon(task: Task) -> list[str]:

@@ -41,8 +41,10 @@ The report compares these methods (same environment, horizon and number of demon
 their expert labels differ by more than a tenth, or their gradient updates do while a fit is not
 done, that is, its loss still fell: a difference between them may come from that alone. Factors are
 ratios of means over seeds; at most {MOST} lines, those with the largest. To match labels, give both
-methods the setting `labels`; to finish fits, leave the number of updates to the learner, or raise
-it. Steps in the environment stand under *What each method was given*."""
+methods the setting `labels`; to finish fits, leave the number of updates to the learner, or, where
+it was left to it and its budget ran out, give a larger one (`num_steps`, `first_updates`). Updates
+of a game are those of its policy and its reward player, another kind than a fit's. Steps in the
+environment stand under *What each method was given*."""
 
 
 class Given(NamedTuple):
