@@ -27,6 +27,7 @@ _NAMES = {
     "imitax.algorithms.baselines": "expert noisy_expert NoisyExpertConfig random",
     "imitax.algorithms.cloning.bc": "bc NetworkBCConfig TabularBCConfig",
     "imitax.algorithms.interactive.dagger": "dagger NetworkDaggerConfig TabularDaggerConfig",
+    "imitax.algorithms.interactive.dart": "dart NetworkDartConfig TabularDartConfig",
     "imitax.algorithms.inverse.apprenticeship": "fem FEMConfig gtal GTALConfig",
     "imitax.algorithms.inverse.maxent_irl": "maxent_irl MaxEntConfig",
     "imitax.algorithms.inverse.maxent_networks": "NetworkMaxEntConfig",

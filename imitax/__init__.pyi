@@ -38,6 +38,9 @@ from imitax.algorithms.interactive.dagger import (
 from imitax.algorithms.interactive.dagger import (
     dagger as dagger,
 )
+from imitax.algorithms.interactive.dart import NetworkDartConfig as NetworkDartConfig
+from imitax.algorithms.interactive.dart import TabularDartConfig as TabularDartConfig
+from imitax.algorithms.interactive.dart import dart as dart
 from imitax.algorithms.inverse.apprenticeship import (
     FEMConfig as FEMConfig,
 )

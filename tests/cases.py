@@ -45,7 +45,7 @@ class Case:
     @property
     def one_update(self):
         """Whether a network is trained."""
-        is_learner = self.algorithm.split(":")[0] in ("bc", "dagger", *GAMES)
+        is_learner = self.algorithm.split(":")[0] in ("bc", "dagger", "dart", *GAMES)
         return is_learner and not self.is_tabular
 
     def with_one_update(self):
@@ -124,6 +124,8 @@ CASES = [
         "dagger:refit=restart,loss=squashed,scale=state,normalise=true,validation=20,check_every=1,"
         f"patience=1,augment=dropout,first_updates=2,{SMALL_NETWORK}",
     ),
+    Case("recoverable-cliff:num_states=4,num_actions=3", "dart:noise=0.3"),
+    Case("lane", f"dart:alpha=0.5,updates_per_round=2,first_updates=2,{SMALL_NETWORK}"),
     Case("reset-cliff:num_states=4,num_actions=3", "maxent-irl:num_steps=12"),
     Case("gridworld:size=3x2,goal=2x1", "maxent-irl:num_steps=12,discount=0.9"),
     Case("gridworld:size=3x2,goal=2x1,shift=both,subsample=2", "maxent-irl:num_steps=12"),

@@ -10,6 +10,7 @@ from imitax.algorithms.adversarial.gail_networks import NetworkGAILConfig
 from imitax.algorithms.adversarial.wail import WAILConfig, wail
 from imitax.algorithms.cloning.bc import NetworkBCConfig, TabularBCConfig, bc
 from imitax.algorithms.interactive.dagger import NetworkDaggerConfig, TabularDaggerConfig, dagger
+from imitax.algorithms.interactive.dart import NetworkDartConfig, TabularDartConfig, dart
 from imitax.algorithms.inverse.apprenticeship import FEMConfig, GTALConfig, fem, gtal
 from imitax.algorithms.inverse.maxent_irl import MaxEntConfig, maxent_irl
 from imitax.algorithms.inverse.maxent_networks import NetworkMaxEntConfig
@@ -34,6 +35,7 @@ _TABLE_ONLY = "defined here for tabular environments only"
 ALGORITHMS: dict[str, Entry] = {
     "bc": Entry(bc, TabularBCConfig, NetworkBCConfig),
     "dagger": Entry(dagger, TabularDaggerConfig, NetworkDaggerConfig),
+    "dart": Entry(dart, TabularDartConfig, NetworkDartConfig),
     "maxent-irl": Entry(maxent_irl, MaxEntConfig, NetworkMaxEntConfig),
     "gail": Entry(gail, GAILConfig, NetworkGAILConfig),
     "fem": Entry(fem, None, FEMConfig),

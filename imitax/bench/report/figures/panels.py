@@ -65,7 +65,8 @@ def styles(algorithms: Sequence[str]) -> Style:
         variant = seen.get(name, 0)
         seen[name] = variant + 1
         marker = MARKERS[(order.index(name) + 3 * variant) % len(MARKERS)]
-        chosen[spec] = (colours[name], marker, LINES[variant % len(LINES)])
+        line = LINES[(variant + variant // len(MARKERS)) % len(LINES)]
+        chosen[spec] = (colours[name], marker, line)
     return chosen
 
 
