@@ -129,10 +129,11 @@ def processor() -> str:
 
 def child() -> int:
     """Run the command line, and end when its first chunk has been dispatched."""
-    from imitax.cli import start
+    from imitax.cli import parser, start
 
-    start.prepare(sys.argv[1:])
-    start.import_all()
+    args = parser.parse()
+    start.prepare(args)
+    start.import_all(start.NEEDED[args.command])
     from imitax.bench.programs.program import Program
 
     dispatch = Program.__call__

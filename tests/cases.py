@@ -45,7 +45,7 @@ class Case:
     @property
     def one_update(self):
         """Whether a network is trained."""
-        is_learner = self.algorithm.split(":")[0] in ("bc", "dagger", "dart", *GAMES)
+        is_learner = self.algorithm.split(":")[0] not in ("expert", "random", "noisy-expert")
         return is_learner and not self.is_tabular
 
     def with_one_update(self):

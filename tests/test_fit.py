@@ -1,6 +1,5 @@
 """`imitax fit`: from recorded episodes to policies, through the command."""
 
-import argparse
 import hashlib
 import json
 import re
@@ -15,7 +14,7 @@ from recordings import BASELINES, IMITATION, real, written
 from imitax import catalogue
 from imitax.bench.fits import fit as fitting
 from imitax.bench.fits import store
-from imitax.cli import fit
+from imitax.cli import fit, parser
 from imitax.core import keys
 from imitax.core.errors import SpecError
 from imitax.data import DataError
@@ -27,9 +26,7 @@ KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 
 
 def arguments(*words, env="CartPole-v1"):
-    parser = argparse.ArgumentParser()
-    fit.add_parser(parser.add_subparsers())
-    return parser.parse_args(["fit", "--env", env, *map(str, words)])
+    return parser.parse(["fit", "--env", env, *map(str, words)])
 
 
 def command(capsys, *words, env="CartPole-v1"):

@@ -1,6 +1,5 @@
 """`imitax fit`: where its horizon is from, and what it says of a policy that earns too little."""
 
-import argparse
 import json
 
 import numpy as np
@@ -71,8 +70,6 @@ def test_a_horizon_that_was_asked_for_holds(tmp_path):
 
 
 def test_nothing_is_left_of_a_constant():
-    parser = argparse.ArgumentParser()
-    fit.add_parser(parser.add_subparsers())
     assert arguments("--algorithm", "bc", "--demos", "x").horizon is None
 
 

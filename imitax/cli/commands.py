@@ -1,115 +1,59 @@
-"""The commands sweep, run, report and list; `fit` and `experts` stand in files of their own.
+"""What each command runs, and what is said where its input is wrong.
 
 What only a report needs (pandas, scipy, matplotlib) is imported where a report is written, so that
-a sweep computes without it.
+a sweep computes without it; and what only one command needs, with that command.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-import jax
 
 from imitax.bench.errors import ReportError, StoreError
-from imitax.bench.plans.plan import Sweep
-from imitax.bench.plans.suites import load
-from imitax.cli import experts, fit, listing, terminal
-from imitax.cli import sweep as execution
-from imitax.core.errors import SpecError
-from imitax.data import DataError
+from imitax.cli import parser
+from imitax.core.errors import DataError, SpecError
 
 USER_ERRORS = (SpecError, StoreError, ReportError, DataError)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises instead of printing its usage, and takes no abbreviated options."""
-
-    def __init__(self, **options: Any):
-        super().__init__(**options, allow_abbrev=False)
-
-    def error(self, message: str):
-        raise SpecError(f"{message}; see {self.prog} --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; see `imitax.cli.main.main`."""
     try:
-        args = build_parser().parse_args(argv)
-        return args.run(args)
+        return run(parser.parse(argv))
+    except SpecError as error:
+        return refuse(error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a command that has been read; the exit status."""
+    try:
+        return _COMMANDS[args.command](args)
     except USER_ERRORS as error:
-        print(f"imitax: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return refuse(error)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; each sets `run`, a function of the arguments."""
-    parser = _Parser(prog="imitax", description="Imitation learning, swept over seeds.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-    _add_sweep(commands)
-    _add_run(commands)
-    report = commands.add_parser("report", help="figures, tables and summary.csv of results")
-    report.add_argument("directory", type=Path, metavar="DIR")
-    report.set_defaults(run=_report)
-    listed = commands.add_parser("list", help="what there is, with settings and allowed values")
-    listed.add_argument("what", choices=sorted(listing.TABLES))
-    listed.set_defaults(run=_list)
-    fit.add_parser(commands)
-    experts.add_parser(commands)
-    return parser
-
-
-def _add_sweep(commands: Any) -> None:
-    parser = commands.add_parser("sweep", help="every environment with every algorithm")
-    options = [
-        ("--env", "SPEC", str, "environments, such as reset-cliff:num_states=21"),
-        ("--algorithm", "SPEC", str, "algorithms, such as bc:unseen=first"),
-        ("--horizons", "H", int, "actions per episode"),
-        ("--num-demos", "N", int, "expert-labelled episodes"),
-    ]
-    for flag, metavar, kind, text in options:
-        parser.add_argument(
-            flag, action="extend", nargs="+", required=True, metavar=metavar, type=kind, help=text
-        )
-    parser.add_argument("--seeds", type=int, required=True, metavar="K", help="number of seeds")
-    parser.add_argument(
-        "--first-seed", type=int, default=0, metavar="F", help="seeds F to F + K - 1; default 0"
-    )
-    execution.add_options(parser)
-    parser.set_defaults(run=_sweep)
-
-
-def _add_run(commands: Any) -> None:
-    parser = commands.add_parser("run", help="a named suite, or a TOML file")
-    parser.add_argument("suite", metavar="SUITE|FILE.toml", help="see: imitax list suites")
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        metavar="K",
-        help="instead of the suite's; blocks with fewer seeds of their own keep them",
-    )
-    parser.add_argument(
-        "--first-seed",
-        type=int,
-        metavar="F",
-        help="seeds F to F + K - 1, so that settings are chosen on some seeds and reported on "
-        "others; instead of the suite's, blocks with one of their own keep it",
-    )
-    execution.add_options(parser)
-    parser.set_defaults(run=_run)
+def refuse(error: Exception) -> int:
+    """Say what is wrong in one line; the exit status."""
+    print(f"imitax: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 def _sweep(args: argparse.Namespace) -> int:
+    from imitax.bench.plans.plan import Sweep
+    from imitax.cli import sweep
+
     grid = (args.env, args.algorithm, args.horizons, args.num_demos)
-    sweep = Sweep.grid(*grid, seeds=args.seeds, first_seed=args.first_seed)
-    return execution.execute(sweep, args)
+    return sweep.execute(Sweep.grid(*grid, seeds=args.seeds, first_seed=args.first_seed), args)
 
 
 def _run(args: argparse.Namespace) -> int:
+    import jax
+
+    from imitax.bench.plans.suites import load
+    from imitax.cli import sweep
+
     on_gpu = jax.default_backend() == "gpu"
-    sweep = load(args.suite, args.seeds, gpu=on_gpu, first_seed=args.first_seed)
-    return execution.execute(sweep, args)
+    suite = load(args.suite, args.seeds, gpu=on_gpu, first_seed=args.first_seed)
+    return sweep.execute(suite, args)
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -129,5 +73,36 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from imitax.cli import listing, terminal
+
     terminal.print_table(*listing.TABLES[args.what]())
     return 0
+
+
+def _fit(args: argparse.Namespace) -> int:
+    from imitax.cli import fit
+
+    return fit.run(args)
+
+
+def _list_experts(args: argparse.Namespace) -> int:
+    from imitax.cli import experts
+
+    return experts.list_experts(args)
+
+
+def _train_expert(args: argparse.Namespace) -> int:
+    from imitax.cli import experts
+
+    return experts.train_expert(args)
+
+
+_COMMANDS = {
+    "sweep": _sweep,
+    "run": _run,
+    "report": _report,
+    "list": _list,
+    "fit": _fit,
+    "experts list": _list_experts,
+    "experts train": _train_expert,
+}

@@ -10,31 +10,12 @@ from imitax.cli import terminal
 from imitax.core.errors import SpecError
 from imitax.experts import files, shipped
 from imitax.rl.expert_training import check, train
-from imitax.rl.recipes import RECIPES, recipe
-
-DEFAULT_OUT = Path("runs/experts")
+from imitax.rl.recipes import recipe
 
 _HEADER = (
     *("expert", "kind", "final", "snapshot 3", "snapshot 2", "snapshot 1", "random", "required"),
     *("horizon", "kB", "sha256"),
 )
-
-
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command `experts` to what `ArgumentParser.add_subparsers` returned."""
-    parser = subparsers.add_parser("experts", help="the trained experts: list them, train one")
-    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=type(parser))
-    listed = actions.add_parser("list", help="returns over fresh episodes, sizes, sha256")
-    listed.add_argument("--markdown", type=Path, metavar="FILE", help="write the table here too")
-    listed.set_defaults(run=list_experts)
-    trained = actions.add_parser("train", help="train an expert by its recipe")
-    trained.add_argument("name", metavar="NAME", help=f"one of {', '.join(RECIPES)}")
-    trained.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
-    trained.add_argument(
-        "--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help=f"default {DEFAULT_OUT}"
-    )
-    trained.set_defaults(run=train_expert)
-    return parser
 
 
 def list_experts(args: argparse.Namespace) -> int:

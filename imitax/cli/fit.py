@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from imitax.data import DataError, Recorded, load
 from imitax.tasks.demonstrations import check_shortest
 from imitax.tasks.evaluate import NUM_EPISODES
 
-__all__ = ["add_parser", "load_policy", "run"]
+__all__ = ["load_policy", "run"]
 
 NUM_DEMOS = (1, 4, 7, 10)
 """Numbers of demonstrations where none are given, as far as the file holds them."""
@@ -36,37 +35,11 @@ _ASKS = "asks the expert for labels while it learns, and a file has none to give
 _READS_NONE = "does not learn from recorded episodes; use bc"
 
 
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command `fit` to what `ArgumentParser.add_subparsers` returned."""
-    parser = subparsers.add_parser("fit", help="learn from demonstrations recorded by others")
-    parser.add_argument("--algorithm", required=True, metavar="SPEC", help="bc or bc:key=value,...")
-    parser.add_argument("--env", required=True, metavar="SPEC", help="such as CartPole-v1")
-    parser.add_argument("--demos", required=True, metavar="FILE", help="npz file of episodes")
-    parser.add_argument("--seeds", type=int, default=64, metavar="K", help="default 64")
-    parser.add_argument(
-        "--num-demos",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="episodes that a seed learns from; default 1 4 7 10, as far as the file holds them",
-    )
-    parser.add_argument(
-        "--horizon",
-        type=int,
-        metavar="H",
-        help="steps of an evaluation episode; default: the file's time limit, else the "
-        "environment's, else the longest recorded episode",
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="save the policies here")
-    parser.set_defaults(run=run)
-    return parser
-
-
 def run(args: argparse.Namespace) -> int:
     """Fit, print the returns, save the policies.
 
     Args:
-        args: with the attributes of `add_parser`.
+        args: of the command `fit`, from `imitax.cli.parser.parse`.
 
     Returns:
         The exit status, 0.

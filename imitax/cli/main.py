@@ -1,9 +1,12 @@
 """Running a command line inside a process where JAX is set up, as `imitax.cli.start` does it."""
 
+import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from imitax.cli import commands
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -18,17 +21,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 where the input is wrong (said in one line on standard error, and
         nothing is written), 130 after an interrupt (finished chunks stay).
     """
-    try:
-        from imitax.cli import commands
+    return _guarded(lambda: commands.main(argv))
 
-        return commands.main(argv)
+
+def run(args: argparse.Namespace) -> int:
+    """Run a command that `imitax.cli.parser` has read; the exit status of `main`."""
+    return _guarded(lambda: commands.run(args))
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    try:
+        return command()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-
-
-if __name__ == "__main__":
-    # Importing this package has started JAX, too early to give it the devices.
-    sys.exit("imitax: use the command imitax, or python -m imitax.cli.start")

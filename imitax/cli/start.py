@@ -18,13 +18,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from imitax.cli import commands, parser
 from imitax.cli.deferred import deferred
+from imitax.core.errors import SpecError
 
 INTERRUPTED = 130
 """Exit status: 128 and the number of SIGINT."""
 
-SWEEPS = ("sweep", "run")
-"""The commands that use every device."""
+NEEDED = {
+    "sweep": ("imitax.bench.plans.plan", "imitax.cli.sweep"),
+    "run": ("imitax.bench.plans.suites", "imitax.cli.sweep"),
+}
+"""The commands that use every device, and what each of them imports."""
 
 DRAWING = ("matplotlib.pyplot", "seaborn")
 """Modules that gymnax imports and uses in its `render` only."""
@@ -33,12 +38,15 @@ DRAWING = ("matplotlib.pyplot", "seaborn")
 def main() -> int:
     """Run the command line of this process; see `imitax.cli.main.main` for the exit status."""
     try:
-        if sys.argv[1:2] and sys.argv[1] in SWEEPS:
-            prepare(sys.argv[1:])
-        import_all()
+        args = parser.parse()
+        if args.command in NEEDED:
+            prepare(args)
+        import_all(NEEDED.get(args.command, ()))
         from imitax.cli import main as cli
 
-        status = cli.main()
+        status = cli.run(args)
+    except SpecError as error:
+        status = commands.refuse(error)
     except KeyboardInterrupt:
         status = INTERRUPTED
     if status == INTERRUPTED:
@@ -49,50 +57,31 @@ def main() -> int:
     return status
 
 
-def prepare(argv: Sequence[str]) -> None:
-    """Settle what a command line asks of JAX; nothing may have imported JAX yet."""
-    try:
-        known = _known(argv)
-    except ValueError:
-        return  # the real parser says what is wrong
-    os.environ.update(variables(known, os.environ))
-    if known.distributed and not (known.shard or known.executor):
-        _join(known)
+def prepare(args: argparse.Namespace) -> None:
+    """Settle what a command line asks of JAX; nothing may have imported JAX yet.
+
+    Args:
+        args: of the commands `sweep` or `run`.
+    """
+    os.environ.update(variables(args, os.environ))
+    if args.distributed and not (args.shard or args.executor):
+        _join(args)
 
 
-def import_all() -> None:
-    """Import what every command needs, and gymnax without what it draws with.
+def import_all(modules: Sequence[str]) -> None:
+    """Import gymnax, and with it JAX, without what gymnax draws with; then some modules.
 
-    Modules stay, so the garbage collector need not look at them, neither now nor later.
+    They stay, so the garbage collector need not look at them, neither now nor later.
     """
     gc.disable()
     try:
         with deferred(DRAWING):
             importlib.import_module("gymnax")
-        importlib.import_module("imitax.cli.commands")
+        for module in modules:
+            importlib.import_module(module)
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _known(argv: Sequence[str]) -> Any:
-    """What matters here, of a command line that may be wrong."""
-    parser = _Quiet(add_help=False, allow_abbrev=False)
-    parser.add_argument("--devices")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--no-cache", action="store_true")
-    parser.add_argument("--distributed", action="store_true")
-    parser.add_argument("--coordinator")
-    parser.add_argument("--num-processes", type=int)
-    parser.add_argument("--process-id", type=int)
-    parser.add_argument("--shard")
-    parser.add_argument("--executor")
-    return parser.parse_known_args(argv)[0]
-
-
-class _Quiet(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise ValueError(message)
 
 
 def variables(known: Any, environ: Any) -> dict[str, str]:

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,55 +21,7 @@ from imitax.bench.runs.local import Result, run
 from imitax.cli import terminal
 from imitax.core.errors import SpecError
 
-WAIT = 3600
-"""Seconds without a new chunk after which a process stops waiting for the others."""
-
 _POLL = 0.5
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `execute`."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
-    numbers = [
-        ("--chunk-size", "C", "seeds computed and stored together, at most; default found"),
-        ("--block", "B", "seeds that a device computes at once, at most; default found"),
-        ("--curve", "K", "checkpoints of the learning curves; default the suite's, else none"),
-    ]
-    for flag, metavar, text in numbers:
-        parser.add_argument(flag, type=int, metavar=metavar, help=text)
-    parser.add_argument(
-        "--devices", metavar="all|D", help="devices to use; default all (CPU: one per core)"
-    )
-    parser.add_argument(
-        "--expert-file",
-        action="append",
-        default=[],
-        metavar="[ENV=]FILE[@SNAPSHOT]",
-        help="original expert network (HDF5) of a gymnax environment, instead of ours; repeatable",
-    )
-    parser.add_argument(
-        "--no-cache", action="store_true", help="do not keep compiled programs for the next time"
-    )
-    places = parser.add_argument_group("several machines")
-    places.add_argument(
-        "--shard", metavar="i/n", help="only every n-th chunk, from the i-th, i < n"
-    )
-    places.add_argument(
-        "--executor", metavar="dask:ADDRESS|dask-local:N", help="chunks mapped over a Dask cluster"
-    )
-    places.add_argument(
-        "--distributed", action="store_true", help="one of several processes that JAX lets meet"
-    )
-    places.add_argument("--coordinator", metavar="HOST:PORT", help="where, if JAX cannot tell")
-    places.add_argument("--num-processes", type=int, metavar="N", help="likewise")
-    places.add_argument("--process-id", type=int, metavar="I", help="likewise")
-    places.add_argument(
-        "--wait",
-        type=float,
-        default=WAIT,
-        metavar="S",
-        help="seconds to wait for the next chunk of another process; default %(default)s",
-    )
 
 
 def execute(sweep: Sweep, args: argparse.Namespace) -> int:

@@ -1,11 +1,10 @@
 """Environment families, each a gymnax environment that draws its own instances."""
 
-from collections.abc import Callable
 from typing import Any
 
 from imitax.envs import chains, cliffs, gridworld, lane, obstacle, random_mdp, sine_path
 
-ENVIRONMENTS: dict[str, tuple[Callable[..., Any], type]] = {
+ENVIRONMENTS: dict[str, tuple[Any, type]] = {
     "reset-cliff": (cliffs.ResetCliff, cliffs.CliffSettings),
     "recoverable-cliff": (cliffs.RecoverableCliff, cliffs.CliffSettings),
     "standard-imitation": (cliffs.StandardImitation, cliffs.CliffSettings),

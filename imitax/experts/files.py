@@ -13,7 +13,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, cast, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -122,7 +122,7 @@ def read(folder: Path, name: str) -> Expert:
 
 
 def _network(policies: Mapping[str, Policy]) -> dict[str, Any]:
-    weights, actor = policies[SNAPSHOTS[-1]].params, policies[SNAPSHOTS[-1]].apply
+    weights, actor = policies[SNAPSHOTS[-1]].params, cast(Actor, policies[SNAPSHOTS[-1]].apply)
     *hidden, outputs = (len(bias) for bias in weights.biases)
     return {
         "inputs": len(weights.mean),

@@ -47,7 +47,7 @@ class Moments(NamedTuple):
 
     first: jax.Array
     second: jax.Array
-    count: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]
     """Steps taken, int32."""
 
 

@@ -33,7 +33,7 @@ class Dataset(NamedTuple):
 class Rows(NamedTuple):
     """Some rows of a data set."""
 
-    index: jax.Array
+    index: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]
     """int32 [M], of which the first `size` count."""
     size: jax.Array
     """int32."""

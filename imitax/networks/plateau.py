@@ -37,7 +37,7 @@ class Plateau(NamedTuple):
 
     total: jax.Array
     """Sum of the losses of the present window."""
-    count: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]
     """Number of them, int32."""
     lowest: jax.Array
     """The loss that has to be undercut; infinite at first."""

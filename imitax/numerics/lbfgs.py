@@ -25,7 +25,7 @@ class Memory(NamedTuple):
     """[M, D]"""
     inverse: jax.Array
     """1 / (move . change), [M]; zero for an empty row."""
-    count: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]
     """Rows written so far, int32."""
 
 

@@ -22,7 +22,7 @@ class Spread(NamedTuple):
 
     total: jax.Array
     """Discounted return so far in each environment, [B]."""
-    count: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]
     mean: jax.Array
     square: jax.Array
     """Sum of squared deviations from the mean."""

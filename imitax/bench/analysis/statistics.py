@@ -32,7 +32,7 @@ class Interval(NamedTuple):
     mean: float
     low: float
     high: float
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride]
     """Finite values that entered."""
 
 

@@ -284,9 +284,9 @@ def all_chunks(plan: Plan) -> list[Chunk]:
 class Share(NamedTuple):
     """A process's part of a sweep: the chunks `index`, `index + count`, ... of the whole list."""
 
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
     """From 0."""
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride]
     """Of processes."""
 
     def of(self, plan: Plan) -> list[Chunk]:
