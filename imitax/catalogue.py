@@ -87,6 +87,31 @@ def algorithm(text: str, env: Family) -> Chosen:
     return chosen
 
 
+def settings_of(text: str, *, is_tabular: bool = True) -> Any:
+    """The config that a spec names, its defaults filled in; nothing is built.
+
+    Args:
+        text: of an environment or an algorithm.
+        is_tabular: which representation of an algorithm, where the spec does not say.
+
+    Returns:
+        A config, or None for a gymnax id, an unknown name, a representation that there is not, and
+        settings of another version.
+    """
+    try:
+        name, raw = spec.split(text)
+        if name in ENVIRONMENTS:
+            return spec.build(ENVIRONMENTS[name][1], name, raw)
+        entry = ALGORITHMS.get(name)
+        if entry is None:
+            return None
+        in_table = is_tabular and raw.get("policy") != "mlp"
+        cls = entry.tabular if in_table else entry.general
+        return None if cls is None else spec.build(cls, name, raw)
+    except SpecError:
+        return None
+
+
 def _representation(name: str, entry: Entry, raw: dict[str, str], env: Family):
     is_table = env.is_tabular
     wanted = raw.get("policy", "auto")

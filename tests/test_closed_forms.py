@@ -5,6 +5,7 @@ Carlo.
 import numpy as np
 import pytest
 
+from imitax.algorithms.cloning.bc import NetworkBCConfig, TabularBCConfig
 from imitax.bench.analysis.statistics import slope
 from imitax.bench.theory.closed_forms import (
     closed_form,
@@ -15,6 +16,8 @@ from imitax.bench.theory.closed_forms import (
     read_cliff,
 )
 from imitax.bench.theory.predictions import expectation_note, predicted_exponent
+from imitax.catalogue import settings_of
+from imitax.envs.cliffs import CliffSettings
 
 TIE_BROKEN = "gail:divergence=tv,entropy=0.003"
 
@@ -161,6 +164,17 @@ def test_small_errors_do_not_cancel():
     np.testing.assert_allclose(dense_regret(np.array([0.5]), 1.0, 3), [3 - 1.125], rtol=1e-12)
 
 
+def test_defaults_are_those_of_the_algorithm():
+    stated = closed_form("three-state", "noisy-expert:epsilon=0.01", 8, 10)
+    assert closed_form("three-state", "noisy-expert", 8, 10) == stated > 0
+    assert settings_of("reset-cliff").num_states == CliffSettings().num_states
+    assert settings_of("bc") == TabularBCConfig()
+    assert settings_of("bc", is_tabular=False) == NetworkBCConfig()
+    assert settings_of("bc:policy=mlp,l2=0.5") == NetworkBCConfig(policy="mlp", l2=0.5)
+    for unknown in ("CartPole-v1", "novel", "bc:novel=1", "wail", "noisy-expert:", "lane:gain=x"):
+        assert settings_of(unknown) is None
+
+
 @pytest.mark.parametrize(
     ("environment", "algorithm"),
     [
@@ -170,7 +184,7 @@ def test_small_errors_do_not_cancel():
         ("reset-cliff", "bc:hidden=64x64"),
         ("reset-cliff", "gail"),
         ("recoverable-cliff", TIE_BROKEN),
-        ("three-state", "noisy-expert"),
+        ("three-state", "noisy-expert:slip=first"),
         ("reset-cliff:num_states=30", "bc:unseen=first"),
         ("reset-cliff:initial=rajaraman,num_states=100", "bc"),
         ("reset-cliff:novel=1", "bc"),

@@ -21,7 +21,7 @@ from gymnax.environments import spaces
 from probes import layers
 
 from imitax.games import critic as critics
-from imitax.games.critic import CriticSettings
+from imitax.games.critic import DiscriminatorSettings
 from imitax.games.pairs import Pairs
 from imitax.networks import spectral as library
 from imitax.numerics import blocks
@@ -83,7 +83,7 @@ ACTORS = {
 
 def settings(**changes):
     """Settings with everything that a loss may read."""
-    own = CriticSettings(discriminator_hidden=(6,), penalty=3.0, penalty_target=0.4)
+    own = DiscriminatorSettings(discriminator_hidden=(6,), penalty=3.0, penalty_target=0.4)
     fields = {name: getattr(own, name) for name in own.__dataclass_fields__} | {"l2": 0.02}
     return types.SimpleNamespace(**(fields | changes))
 

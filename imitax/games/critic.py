@@ -169,7 +169,8 @@ def step(
     Args:
         key: for the points between the pairs.
         critic: static.
-        settings: a `CriticSettings`, with `l2` where the loss is `likelihood`.
+        settings: a `CriticSettings`, with `l2` where the loss is `likelihood`; a
+            `DiscriminatorSettings` where it is `jensen-shannon`.
         state: before.
         expert: B pairs of the demonstrations.
         learner: B pairs of the policy.

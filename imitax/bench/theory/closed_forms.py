@@ -16,31 +16,20 @@ elementary (theory sections 1.2, 1.3, 1.5, 1.7 and 1.9).
 """
 
 import functools
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from imitax.core.errors import SpecError
+from imitax.algorithms.adversarial.gail import GAILConfig
+from imitax.algorithms.baselines import NoisyExpertConfig
+from imitax.algorithms.cloning.bc import TabularBCConfig
+from imitax.catalogue import settings_of
 from imitax.core.spec import split
-
-CLIFFS = ("reset-cliff", "recoverable-cliff", "standard-imitation")
+from imitax.envs.cliffs import CliffSettings
 
 MAX_GOOD_STATES = 20
 """Above this the sums over subsets of the good states (2^G terms) are not attempted."""
-
-CLIFF_DEFAULTS = {
-    "num_states": "10",
-    "num_actions": "5",
-    "initial": "dyadic",
-    "reward": "dense",
-    "labels": "state",
-}
-"""Defaults of the cliff environments: a normalised spec leaves them out."""
-
-BC_DEFAULTS = {"stationary": "false", "unseen": "uniform", "policy": "auto"}
-"""Defaults of tabular `bc`; any other setting belongs to a network, which has no closed form."""
 
 
 class Cliff(NamedTuple):
@@ -54,28 +43,19 @@ class Cliff(NamedTuple):
     labels: str
 
 
-def settings_of(raw: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str] | None:
-    """All settings, defaults filled in; None where a key is not among `defaults`."""
-    return {**defaults, **raw} if set(raw) <= set(defaults) else None
-
-
 def read_cliff(environment: str) -> Cliff | None:
     """The cliff that a normalised spec names, or None for any other environment."""
-    try:
-        name, raw = split(environment)
-    except SpecError:
+    settings = settings_of(environment)
+    if not isinstance(settings, CliffSettings) or settings.subsample != 1:
         return None
-    settings = settings_of(raw, CLIFF_DEFAULTS) if name in CLIFFS else None
-    if settings is None:
-        return None
-    num_states = int(settings["num_states"])
+    name, num_states = split(environment)[0], settings.num_states
     return Cliff(
         name=name,
         num_good=num_states if name == "standard-imitation" else num_states - 1,
-        num_actions=int(settings["num_actions"]),
-        initial=settings["initial"],
-        terminal=settings["reward"] == "terminal",
-        labels=settings["labels"],
+        num_actions=settings.num_actions,
+        initial=settings.initial,
+        terminal=settings.reward == "terminal",
+        labels=settings.labels,
     )
 
 
@@ -108,19 +88,16 @@ def closed_form(environment: str, algorithm: str, horizon: int, num_demos: int) 
         horizon: number of steps H.
         num_demos: number of demonstrations N, each of H steps.
     """
-    try:
-        name, raw = split(algorithm)
-    except SpecError:
-        return None
-    if environment == "three-state" and name == "noisy-expert":
-        return _three_state(raw, horizon)
+    settings = settings_of(algorithm)
+    if environment == "three-state" and isinstance(settings, NoisyExpertConfig):
+        return _three_state(settings, horizon)
     cliff = read_cliff(environment)
     rho = initial_distribution(cliff, num_demos) if cliff else None
     if cliff is None or rho is None:
         return None
-    if name == "bc":
-        return _cloning(cliff, rho, raw, horizon, num_demos)
-    if name == "gail" and is_tie_broken(raw):
+    if isinstance(settings, TabularBCConfig):
+        return _cloning(cliff, rho, settings, horizon, num_demos)
+    if isinstance(settings, GAILConfig) and is_tie_broken(settings):
         return _total_variation(cliff, rho, horizon, num_demos)
     return None
 
@@ -136,18 +113,17 @@ def missing_mass(rho: np.ndarray, num_draws: int) -> float:
 
 
 def _cloning(
-    cliff: Cliff, rho: np.ndarray, raw: Mapping[str, str], horizon: int, num_demos: int
+    cliff: Cliff, rho: np.ndarray, settings: TabularBCConfig, horizon: int, num_demos: int
 ) -> float | None:
-    settings = settings_of(raw, BC_DEFAULTS)
-    if settings is None or settings["policy"] == "mlp":
+    if settings.labels:
         return None
-    first = settings["unseen"] == "first"
+    first = settings.unseen == "first"
     if first and cliff.labels == "first":
         return 0.0
     wrong = 1 - 1 / cliff.num_actions
     if cliff.name == "standard-imitation":
         return wrong * missing_mass(rho, num_demos) * (1 if cliff.terminal else horizon)
-    shared = settings["stationary"] == "true"
+    shared = settings.stationary
     if (first or shared) and cliff.num_good > MAX_GOOD_STATES:
         return None
     if shared:
@@ -221,13 +197,13 @@ def _shared_errors(
     return mass * (1.0 if first else wrong), weights
 
 
-def is_tie_broken(raw: Mapping[str, str]) -> bool:
+def is_tie_broken(settings: GAILConfig) -> bool:
     """Whether settings of `gail` ask for exact total-variation matching with a small entropy.
 
     Without entropy the optimum is a set; with much of it, or other players, it is another game.
     """
-    exact = raw.get("rollouts", "exact") == "exact" and raw.get("inputs", "tsa") == "tsa"
-    return raw.get("divergence") == "tv" and exact and 0 < float(raw.get("entropy", 0)) <= 0.01
+    exact = settings.rollouts == "exact" and settings.inputs == "tsa"
+    return settings.divergence == "tv" and exact and 0 < settings.entropy <= 0.01
 
 
 def _total_variation(cliff: Cliff, rho: np.ndarray, horizon: int, num_demos: int) -> float | None:
@@ -247,12 +223,12 @@ def entropy_gap(rho: np.ndarray, num_actions: int, num_demos: int) -> float:
     return float(np.sum(law * np.maximum(rho - played, 0.0)))
 
 
-def _three_state(raw: Mapping[str, str], horizon: int) -> float | None:
+def _three_state(settings: NoisyExpertConfig, horizon: int) -> float | None:
     """Σ_{t=1..H-1} (1 - on_t), with a slip of probability ε in each step on the expert's states."""
-    if "epsilon" not in raw:
+    if settings.slip != "every":
         return None
-    stays = raw.get("off_support", "recover") == "stay"
-    on, lost, epsilon = 1.0, 0.0, float(raw["epsilon"])
+    stays, epsilon = settings.off_support == "stay", settings.epsilon
+    on, lost = 1.0, 0.0
     for _ in range(horizon - 1):
         on = on * (1 - epsilon) + (0.0 if stays else 1 - on)
         lost += 1 - on

@@ -9,17 +9,16 @@ excluding points with regret/H above 0.1, and, where the initial distribution is
 one, demonstrations too few to exhaust its tail (section 1.4), which is checked here.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+from imitax.algorithms.adversarial.gail import GAILConfig
+from imitax.algorithms.baselines import NoisyExpertConfig
+from imitax.algorithms.cloning.bc import NetworkBCConfig, TabularBCConfig
+from imitax.algorithms.interactive.dagger import TabularDaggerConfig
 from imitax.bench.spec_facts import has_soft_expert
-from imitax.bench.theory.closed_forms import (
-    BC_DEFAULTS,
-    Cliff,
-    is_tie_broken,
-    read_cliff,
-    settings_of,
-)
+from imitax.bench.theory.closed_forms import Cliff, is_tie_broken, read_cliff
+from imitax.catalogue import settings_of
 from imitax.core.errors import SpecError
 from imitax.core.spec import split
 from imitax.envs.random_mdp import RandomMDPSettings
@@ -39,9 +38,6 @@ Local slopes with 300 seeds, H = 10: 8 states -.83 -.59 -.49 at N = 30 100 300, 
 MANY_ACTIONS = 5
 """Actions per step of the longest horizon that count as "A >~ H" (section 1.7)."""
 
-DAGGER_DEFAULTS = {"stationary": "false", "unseen": "uniform", "policy": "auto", "beta": "0.0"}
-"""Settings of the DAgger that section 1.1 defines; any other key, and there is no prediction."""
-
 
 class Prediction(NamedTuple):
     """An exponent of the regret, and where it is from."""
@@ -53,10 +49,10 @@ class Prediction(NamedTuple):
 
 
 class Query(NamedTuple):
-    """One question: a cliff, raw settings of the algorithm, and the points of the axis."""
+    """One question: a cliff, the config of an algorithm, and the points of the axis."""
 
     cliff: Cliff
-    raw: Mapping[str, str]
+    settings: Any
     axis: str
     points: Sequence[int]
     fixed: int | None
@@ -83,27 +79,24 @@ def predicted_exponent(
     """
     if axis not in AXES:
         raise ValueError(f"axis must be one of {AXES}, got '{axis}'")
-    try:
-        name, raw = split(algorithm)
-    except SpecError:
+    settings = settings_of(algorithm)
+    if getattr(settings, "labels", 0):  # neither axis is then what it is in the theory
         return None
-    if "labels" in raw:  # neither axis is then what it is in the theory
-        return None
-    if name == "bc" and axis == "num_demos" and has_soft_expert(environment):
-        return _soft_cloning(environment, raw, points)
-    if environment == "three-state" and name == "noisy-expert" and axis == "horizon":
-        return _three_state(raw)
-    cliff = read_cliff(environment)
-    rule = {"bc": _bc, "dagger": _dagger, "gail": _gail}.get(name)
+    is_cloning = isinstance(settings, TabularBCConfig)
+    if is_cloning and axis == "num_demos" and has_soft_expert(environment):
+        return _soft_cloning(environment, settings, points)
+    if environment == "three-state" and isinstance(settings, NoisyExpertConfig):
+        return _three_state(settings) if axis == "horizon" else None
+    cliff, rule = read_cliff(environment), RULES.get(type(settings))
     if cliff is None or rule is None:
         return None
-    return rule(Query(cliff, raw, axis, points, fixed))
+    return rule(Query(cliff, settings, axis, points, fixed))
 
 
 def expectation_note(environment: str, algorithm: str) -> str | None:
     """A sentence on what theory expects of this pair beyond an exponent, or None."""
     try:
-        (place, _), (name, raw) = split(environment), split(algorithm)
+        (place, _), (name, _) = split(environment), split(algorithm)
     except SpecError:
         return None
     if place == "reset-cliff" and name == "dagger":
@@ -120,11 +113,13 @@ def expectation_note(environment: str, algorithm: str) -> str | None:
             "know no dynamics"
         )
     cliff = read_cliff(environment)
-    return _cloning_note(cliff, raw) if cliff and name == "bc" else None
+    settings = settings_of(algorithm)
+    if cliff is None or not isinstance(settings, TabularBCConfig):
+        return None
+    return _cloning_note(cliff, settings.unseen == "first")
 
 
-def _cloning_note(cliff: Cliff, raw: Mapping[str, str]) -> str | None:
-    first = raw.get("unseen") == "first"
+def _cloning_note(cliff: Cliff, first: bool) -> str | None:
     if first and cliff.labels == "first":
         return "unseen states are given the expert's only action: zero regret proves nothing"
     if cliff.name == "recoverable-cliff" and not first:
@@ -141,14 +136,11 @@ def _cloning_note(cliff: Cliff, raw: Mapping[str, str]) -> str | None:
 
 
 def _bc(query: Query) -> Prediction | None:
-    settings = settings_of(query.raw, BC_DEFAULTS)
-    if query.raw.get("policy") == "mlp":
+    if isinstance(query.settings, NetworkBCConfig):
         return _bc_shared(query, "; a network shares its parameters over time")
-    if settings is None:
+    first, shared = query.settings.unseen == "first", query.settings.stationary
+    if first and query.cliff.labels == "first":
         return None
-    if settings["unseen"] == "first" and query.cliff.labels == "first":
-        return None
-    shared = settings["stationary"] == "true"
     if query.axis == "num_demos":
         return None if shared and query.cliff.name != "standard-imitation" else _bc_demos(query)
     if query.cliff.name == "standard-imitation":
@@ -158,18 +150,17 @@ def _bc(query: Query) -> Prediction | None:
         return _bc_shared(query, "")
     if query.cliff.name == "reset-cliff":
         return _bc_reset_cliff(query.cliff)
-    return _bc_recoverable(query, settings["unseen"] == "first")
+    return _bc_recoverable(query, first)
 
 
 def _soft_cloning(
-    environment: str, raw: Mapping[str, str], points: Sequence[int]
+    environment: str, settings: TabularBCConfig, points: Sequence[int]
 ) -> Prediction | None:
     """Tables of a soft expert in `random-mdp`, whose first states are alike: the central limit."""
     place, own = split(environment)
-    settings = settings_of(raw, BC_DEFAULTS)
     if place != "random-mdp" or not set(own) <= {"num_states", "num_actions", "temperature"}:
         return None
-    if settings is None or settings["policy"] == "mlp" or settings["stationary"] == "true":
+    if settings.stationary:
         return None
     num_states = int(own.get("num_states", RandomMDPSettings().num_states))
     if min(points, default=SEEN * num_states) < SEEN * num_states:
@@ -217,13 +208,12 @@ def _bc_recoverable(query: Query, first: bool) -> Prediction | None:
 
 
 def _dagger(query: Query) -> Prediction | None:
-    settings = settings_of(query.raw, DAGGER_DEFAULTS)
-    cliff = query.cliff
-    if settings is None or settings["stationary"] == "true" or settings["policy"] == "mlp":
+    """That of section 1.1: any other setting than the rule for unseen states, and none."""
+    cliff, settings = query.cliff, query.settings
+    plain = TabularDaggerConfig(policy=settings.policy, unseen=settings.unseen)
+    if settings != plain or cliff.terminal:
         return None
-    if _number(settings["beta"]) != 0.0 or cliff.terminal:
-        return None
-    if settings["unseen"] == "first" and cliff.labels == "first":
+    if settings.unseen == "first" and cliff.labels == "first":
         return None
     claims = {
         "reset-cliff": (2.0, "claim 2 and section 1.7 (Rajaraman et al. 2020): no better than BC"),
@@ -240,7 +230,7 @@ def _dagger(query: Query) -> Prediction | None:
 def _gail(query: Query) -> Prediction | None:
     """Total-variation matching with exact players; the Jensen-Shannon game has no prediction."""
     cliff = query.cliff
-    if not is_tie_broken(query.raw) or cliff.terminal or cliff.name == "recoverable-cliff":
+    if not is_tie_broken(query.settings) or cliff.terminal or cliff.name == "recoverable-cliff":
         return None
     if query.axis == "num_demos":
         source = "section 1.5, claims 10 and 11 (Xu et al. 2021, 2022): sqrt(S/N)"
@@ -250,8 +240,10 @@ def _gail(query: Query) -> Prediction | None:
     return Prediction(1.0, "section 1.5, claim 11 (Xu et al. 2021): H sqrt(S/N)")
 
 
-def _three_state(raw: Mapping[str, str]) -> Prediction:
-    if raw.get("off_support", "recover") == "stay":
+def _three_state(settings: NoisyExpertConfig) -> Prediction | None:
+    if settings.slip != "every":
+        return None
+    if settings.off_support == "stay":
         return Prediction(2.0, "section 1.9, claim 13 (Ross and Bagnell 2010): ε H²")
     return Prediction(1.0, "section 1.9, claim 13 (Ross et al. 2011): recoverable, ε H")
 
@@ -261,9 +253,10 @@ def _in_tail(cliff: Cliff, num_draws: int) -> bool:
     return num_draws * 0.5 ** (cliff.num_good - 1) <= TAIL
 
 
-def _number(text: str) -> float | None:
-    """The number a setting holds, or None where it holds a word."""
-    try:
-        return float(text)
-    except ValueError:
-        return None
+RULES: dict[type, Callable[[Query], Prediction | None]] = {
+    TabularBCConfig: _bc,
+    NetworkBCConfig: _bc,
+    TabularDaggerConfig: _dagger,
+    GAILConfig: _gail,
+}
+"""What theory says on the cliffs, by the config of an algorithm."""
