@@ -7,6 +7,7 @@ import dataclasses
 import functools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from imitax.tasks.experiment import learn
 CAPACITY = Capacity(horizon=6, num_demos=5)
 LARGER = Capacity(horizon=11, num_demos=40)
 HORIZON, NUM_DEMOS, SEED = 5, 4, 3
+ELSEWHERE = ("tpu", "cuda")
 FEW = [
     next(case for case in CASES if str(case).startswith(begin))
     for begin in ("sine-path-bc:loss=gaussian", "lane-gail:absorbing=true")
@@ -202,6 +204,22 @@ def test_nothing_new_retraces(case):
     own.row(own.alone, seed=1, horizon=2, num_demos=1)
     own.row(own.alone, seed=2, horizon=6, num_demos=5, config=changed)
     assert own.traces == before > 0
+
+
+def test_an_accelerator_can_compile_it(case):
+    """Lowered on this machine for TPU and CUDA; the first case of each representation."""
+    kind = type(build(case)[1].config)
+    if next(one for one in CASES if type(build(one)[1].config) is kind) is not case:
+        return
+    own, seed = programs(case), jax.ShapeDtypeStruct((2,), jnp.int32)
+    run = jax.vmap(functools.partial(own.run, CAPACITY), in_axes=(0, None, None, None))
+    sizes = (jax.ShapeDtypeStruct((), jnp.int32),) * 2
+    lowered = jax.export.export(
+        jax.jit(lambda *args: jax.tree.leaves(run(*args))), platforms=ELSEWHERE
+    )
+    found = lowered(seed, *sizes, own.config)
+    assert found.platforms == ELSEWHERE
+    assert all(shape.shape[0] == 2 for shape in found.out_avals)
 
 
 def test_same_key_same_result_another_seed_another(case):
