@@ -309,13 +309,12 @@ def test_steps_keep_the_condition(x64):
 def test_a_sampled_step_of_many_episodes_is_the_exact_step(player):
     """Both as changes of the logits per rate, and the flow of the policy that was played."""
     task, n, rate, (policy, critic) = tiny(np.float32), 100_000, 1e-2, players()
-    settings = {"player": player, "reward": "logit", "rate": rate, "episodes": n}
+    settings = {"player": player, "reward": "logit", "rate": rate}
     policy = 0.7 * policy + 0.3 / A  # at least a tenth each, so that n visits are thousands
     change = {}
-    for rollouts in ("exact", "sampled"):
-        state = after_one_step(
-            task, policy.astype("f"), critic.astype("f"), rollouts=rollouts, **settings
-        )
+    for rollouts, more in (("exact", {}), ("sampled", {"episodes": n})):
+        given = {"rollouts": rollouts, **more, **settings}
+        state = after_one_step(task, policy.astype("f"), critic.astype("f"), **given)
         moved = (state.log_policy[:H] - np.log(policy)) / rate
         change[rollouts] = moved - moved.mean(-1, keepdims=True)
     d = flows(task, policy)
@@ -337,12 +336,14 @@ def test_sampled_runs_approach_the_exact_one(divergence):
         config = GAILConfig(
             divergence=divergence,
             rollouts=rollouts,
-            episodes=episodes,
             num_steps=60,
             rate=0.3,
             discriminator_rate=0.5,
-            check_every=1,
-            tolerance=1e-30,
+            **(
+                {"episodes": episodes}
+                if rollouts == "sampled"
+                else {"check_every": 1, "tolerance": 1e-30}
+            ),
         )
         states, metrics, policy = history(task.problem, config, 60)
         assert imitax.gail(ENV, config).knows_dynamics == (rollouts == "exact")
@@ -375,7 +376,8 @@ COMBINATIONS = [
 @pytest.mark.parametrize("settings", COMBINATIONS, ids=lambda x: "-".join(x.values()))
 def test_every_combination_of_settings_runs(settings):
     """Without jit: 32 programs would take longer to compile."""
-    task, config = tiny(np.float32), GAILConfig(num_steps=3, episodes=4, entropy=0.1, **settings)
+    sampled = {"episodes": 4} if settings["rollouts"] == "sampled" else {}
+    task, config = tiny(np.float32), GAILConfig(num_steps=3, entropy=0.1, **sampled, **settings)
     algorithm = imitax.gail(ENV, config)
     with jax.disable_jit():
         state = algorithm.init(KEY, task.problem)

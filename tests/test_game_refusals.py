@@ -14,6 +14,7 @@ PICTURES = types.SimpleNamespace(
     default_params=None,
     settings=types.SimpleNamespace(),
     ending="unknown",
+    subsample=1,
     observation_space=lambda params: spaces.Box(0, 1, (4, 4, 2)),
     action_space=lambda params: spaces.Discrete(2),
 )

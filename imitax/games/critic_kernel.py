@@ -61,13 +61,14 @@ def descend(
     widths = _widths(critic, inputs.shape[-1])
     recipe = shapes.Recipe((widths,), critic.network.activation, (LOSSES[critic.loss],), EPS)
     adam = state.moments
+    bonus = settings.entropy_bonus if critic.loss == "jensen-shannon" else 0.0
     vector, after = api.descend(
         recipe,
         shapes.flat(state.params),
         shapes.Moments(shapes.flat(adam.mu), shapes.flat(adam.nu), adam.count),
         shapes.Rows(inputs, (side,)),
         settings.discriminator_rate,
-        numbers=(settings.entropy_bonus,),
+        numbers=(bonus,),
     )
     first, second = shapes.unflat(after.first, widths), shapes.unflat(after.second, widths)
     moments = optax.ScaleByAdamState(count=after.count, mu=first, nu=second)
