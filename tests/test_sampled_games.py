@@ -138,8 +138,8 @@ def test_a_time_limit_has_nothing_after_it_and_the_temperature_pays_for_surprise
 
 def test_a_constant_discriminator_has_one_reward_and_with_absorbing_ends_do_not_matter(monkeypatch):
     """Theory 4: from any state, quitting now and never earn the same up to the horizon."""
-    config = imitax.games.network_player.NetworkGAILConfig(
-        **TINY, **SMALL_CRITIC, discriminator="constant", absorbing=True, discount=0.9
+    config = imitax.NetworkGAILConfig(
+        **TINY, policy="mlp", discriminator="constant", absorbing=True, discount=0.9
     )
     problem = clone_problem(horizon=7, params=probe_params("one", 3))
     game = Game(monkeypatch, imitax.gail(ENV, config), problem)
@@ -215,9 +215,9 @@ def test_retraining_rests_the_reward_and_starts_the_policy_afresh(monkeypatch):
 
 @pytest.mark.parametrize("reward", ["network", "linear"])
 def test_no_rounds_leave_the_reward_untrained(monkeypatch, reward):
-    config = imitax.games.network_player.NetworkMaxEntConfig(
+    config = imitax.NetworkMaxEntConfig(
         **(TINY | {"rounds": 0, "retrain_rounds": 2, "policy_updates": 1}),
-        **SMALL_CRITIC,
+        **({"policy": "mlp"} if reward == "linear" else SMALL_CRITIC),
         reward=reward,
         temperature=0.0,
     )

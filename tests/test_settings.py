@@ -10,7 +10,7 @@ import pytest
 from jax.interpreters import partial_eval
 
 import imitax
-from imitax.core.config import condition_of, show
+from imitax.core.config import conditions_of, show
 from imitax.core.errors import SpecError
 
 TABLE, ELSEWHERE = "gridworld:size=3x2,goal=2x1", "lane"
@@ -107,11 +107,10 @@ def test_every_float_is_read(name, cls, where):
     fields = [field for field in dataclasses.fields(cls) if field.type is float]
     needed = {}
     for field in fields:
-        condition = condition_of(cls, field)
-        key = condition and read(condition.remedy)
+        key = tuple(read(condition.remedy) for condition in conditions_of(cls, field))
         needed.setdefault(key, []).append(field.name)
     for key, names in needed.items():
-        more = dict([key]) if key else {}
+        more = dict(key)
         settings = small(name, cls, **more)
         flags = np.array(program(name, settings, environment(where))[1])
         if not flags.all() and where == ELSEWHERE and not key:
@@ -137,10 +136,8 @@ def first_declared():
 
 @pytest.mark.parametrize(("name", "cls", "where", "field"), list(first_declared()))
 def test_every_other_setting_is_another_program(name, cls, where, field):
-    condition = condition_of(cls, field)
     more = dict(BESIDE.get(field.name, {}))
-    if condition is not None:
-        more |= [read(condition.remedy)]
+    more |= [read(condition.remedy) for condition in conditions_of(cls, field)]
     base = small(name, cls, **more)
     plain, same = program(name, base, environment(where))[0], []
     for value in others(field, getattr(base, field.name)):
@@ -157,9 +154,10 @@ def test_every_other_setting_is_another_program(name, cls, where, field):
 def test_what_is_not_read_is_refused_and_the_remedy_works(name, cls, where):
     env, factory = environment(where), imitax.ALGORITHMS[name].factory
     for field in dataclasses.fields(cls):
-        condition = condition_of(cls, field)
-        if condition is None or condition.holds(getattr(cls(), condition.other)):
+        fails = [x for x in conditions_of(cls, field) if not x.holds(getattr(cls(), x.other))]
+        if not fails:
             continue
+        (condition,) = fails
         value = 0.25 if field.type is float else others(field, field.default)[0]
         with pytest.raises(SpecError, match=f"{field.name}=.* has no meaning with ") as error:
             factory(env, cls(**{field.name: value}))

@@ -207,7 +207,7 @@ def test_what_has_no_meaning_is_refused_in_one_line(changes, value, hint):
 
 DEVICES = """
 import sys, jax, numpy as np
-from imitax.bench.sweep import Sweep, collect
+from imitax.bench.runs.local import Sweep, collect
 columns = collect(Sweep.grid(["reset-cliff"], ["bc", "dagger"], [5], [4], seeds=5, chunk_size=3))
 print(len(jax.devices()))
 np.savez(sys.argv[1], **{name: columns[name] for name in ("seed", "regret", "learner_return")})

@@ -156,7 +156,7 @@ def test_a_linear_policy_is_least_squares(case, normalise):
 
 
 def test_a_linear_policy_with_a_penalty_is_ridge_regression():
-    action = SPREAD @ RNG.standard_normal((3, 1)) + 0.3
+    action = SPREAD @ np.random.default_rng(8).standard_normal((3, 1)) + 0.3
     kernel, bias = effective(solver(1, "false", 0.8)(samples(SPREAD, action)))
     wanted, offset = least_squares(SPREAD, action, 0.8)
     np.testing.assert_allclose(kernel, wanted, rtol=1e-4, atol=1e-6)

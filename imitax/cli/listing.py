@@ -6,7 +6,7 @@ from typing import Any
 
 from imitax.algorithms import ALGORITHMS
 from imitax.bench.plans import suites
-from imitax.core.config import allowed, condition_of, show
+from imitax.core.config import allowed, conditions_of, show
 from imitax.envs import ENVIRONMENTS
 from imitax.envs.gymnax_family import GymnaxSettings
 from imitax.experts import shipped
@@ -73,5 +73,5 @@ def _settings(name: str, settings: type) -> list[tuple[str, ...]]:
 
 
 def _meaning(settings: type, field: dataclasses.Field) -> str:
-    condition = condition_of(settings, field)
-    return field.metadata["text"] + (f"; read with {condition.text}" if condition else "")
+    conditions = " and ".join(condition.text for condition in conditions_of(settings, field))
+    return field.metadata["text"] + (f"; read with {conditions}" if conditions else "")

@@ -100,14 +100,15 @@ def allowed(field: dataclasses.Field) -> str:
     return ", ".join(parts) if parts else getattr(field.type, "__name__", str(field.type))
 
 
-def condition_of(settings: Any, field: dataclasses.Field) -> Condition | None:
-    """When a field is read: what it says itself, or its class of it in a mapping `WHEN`.
+def conditions_of(settings: Any, field: dataclasses.Field) -> tuple[Condition, ...]:
+    """When a field is read: what its class says of it in a mapping `WHEN`, and what it says itself.
 
     Args:
         settings: a config or its class.
         field: one of its fields.
     """
-    return getattr(settings, "WHEN", {}).get(field.name, field.metadata.get("when"))
+    both = getattr(settings, "WHEN", {}).get(field.name), field.metadata.get("when")
+    return tuple(condition for condition in both if condition is not None)
 
 
 def check_settings(settings: Any, owner: str) -> None:
@@ -120,15 +121,16 @@ def check_settings(settings: Any, owner: str) -> None:
     """
     _check_ranges(settings, owner)
     for field in dataclasses.fields(settings):
-        value, condition = getattr(settings, field.name), condition_of(settings, field)
-        if condition is None or not is_concrete(value) or value == field.default:
+        value = getattr(settings, field.name)
+        if not is_concrete(value) or value == field.default:
             continue
-        other = getattr(settings, condition.other)
-        if not condition.holds(other):
-            raise SpecError(
-                f"{owner}: {field.name}={show(value)} has no meaning with {condition.other}="
-                f"{show(other)}; set {condition.remedy} or leave {field.name} out"
-            )
+        for condition in conditions_of(settings, field):
+            other = getattr(settings, condition.other)
+            if not condition.holds(other):
+                raise SpecError(
+                    f"{owner}: {field.name}={show(value)} has no meaning with {condition.other}="
+                    f"{show(other)}; set {condition.remedy} or leave {field.name} out"
+                )
 
 
 def _check_ranges(settings: Any, owner: str) -> None:

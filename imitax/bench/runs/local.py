@@ -1,6 +1,6 @@
 """Running a sweep, without a disk.
 
-    from imitax.bench.sweep import Sweep, collect
+    from imitax.bench.runs.local import Sweep, collect
     sweep = Sweep.grid(["reset-cliff"], ["bc", "dagger"], [8, 16, 32], [100], seeds=1000)
     columns = collect(sweep)          # one row per environment, algorithm, cell and seed
 

@@ -1,7 +1,7 @@
 """Chunks computed by other processes, through any `concurrent.futures.Executor`.
 
     from imitax.bench import remote
-    from imitax.bench.sweep import Sweep, resolve
+    from imitax.bench.plans.plan import Sweep, resolve
     results = remote.run(resolve(sweep), executor)     # as `imitax.bench.runs.local.run` yields
     them
 
