@@ -25,7 +25,7 @@ FLAGS = (
 def describe() -> dict[str, Any]:
     """Hardware, versions, flags, commit and date, as JSON holds them."""
     devices = jax.devices()
-    commit, dirty = checkout_of(Path(__file__).parent)
+    commit, dirty = checkout_of(Path(__file__).parents[1])
     if "IMITAX_COMMIT" in os.environ:  # a copy of a checkout, whose own git knows less
         commit, dirty = os.environ["IMITAX_COMMIT"], None
     return {

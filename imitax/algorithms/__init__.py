@@ -31,7 +31,6 @@ class Entry(NamedTuple):
 
 _TABLE_ONLY = "defined here for tabular environments only"
 
-
 ALGORITHMS: dict[str, Entry] = {
     "bc": Entry(bc, TabularBCConfig, NetworkBCConfig),
     "dagger": Entry(dagger, TabularDaggerConfig, NetworkDaggerConfig),

@@ -1,4 +1,4 @@
-"""Controls: policies that learn nothing, against which learners are read.
+"""Baselines, or controls: policies that learn nothing, against which learners are read.
 
 `expert` has regret zero, `random` knows nothing, and `noisy-expert` is the lower-bound example of
 the theory: a policy whose loss under the expert's states is set by hand, so that two policies with

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from imitax.core.version import __version__
 
+PACKAGE = Path(__file__).parents[1]
+"""The folder of the whole package."""
+
 PACKAGES = ("imitax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
 
 
@@ -26,7 +29,11 @@ def _version(package: str) -> str | None:
 
 
 def checkout_of(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit of the git checkout that tracks a folder, and whether files there differ from it."""
+    """Commit of the git checkout that tracks a package, and whether files in it differ from that.
+
+    Args:
+        folder: of the package, with its subfolders; None twice where git does not know it.
+    """
 
     def git(*arguments):
         command = ["git", "-C", str(folder), *arguments]
@@ -35,7 +42,7 @@ def checkout_of(folder: Path) -> tuple[str | None, bool | None]:
 
     try:
         git("ls-files", "--error-unmatch", "__init__.py")
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", ".."))
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "."))
     except (OSError, subprocess.SubprocessError):
         return None, None
 

@@ -4,12 +4,12 @@ A report is made from stored rows, perhaps on another machine, so nothing is bui
 """
 
 import dataclasses
-from typing import Any, cast
 
 from imitax.algorithms import ALGORITHMS
+from imitax.catalogue import settings_of
 from imitax.core.config import show
 from imitax.core.errors import SpecError
-from imitax.core.spec import build, split
+from imitax.core.spec import split
 from imitax.envs import ENVIRONMENTS, endings
 
 ENDS_EARLY = frozenset(name for name, kind in endings.GYMNAX.items() if kind != "none")
@@ -27,14 +27,10 @@ def is_tabular(environment: str) -> bool:
 
 def has_soft_expert(environment: str) -> bool:
     """Whether a tabular environment's expert is soft: see `TabularFamily.has_soft_expert`."""
-    try:
-        name, raw = split(environment)
-        family, settings_class = ENVIRONMENTS.get(name, (None, None))
-        if not is_tabular(environment) or settings_class is None:
-            return False
-        return cast(Any, family).has_soft_expert(build(settings_class, name, raw))
-    except SpecError:  # a row of another version
+    settings = settings_of(environment)
+    if settings is None or not is_tabular(environment):  # a gymnax id, or a row of another version
         return False
+    return ENVIRONMENTS[split(environment)[0]][0].has_soft_expert(settings)
 
 
 def is_variable_horizon(environment: str) -> bool:

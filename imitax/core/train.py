@@ -1,4 +1,4 @@
-"""The one loop that runs any algorithm."""
+"""The training loop: the one that runs any algorithm."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

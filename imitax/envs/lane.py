@@ -1,4 +1,4 @@
-"""Keep to a lane: one coordinate, one continuous action; and what continuous families share."""
+"""Keep to a lane: one coordinate, one continuous action."""
 
 import jax
 import jax.numpy as jnp

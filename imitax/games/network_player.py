@@ -1,14 +1,4 @@
-"""Adversarial imitation with networks: each method is a choice of reward player against PPO.
-
-    gail        network, Jensen-Shannon                       Ho and Ermon 2016
-    wail        network, Wasserstein                          Xiao et al. 2019
-    airl        network reward plus shaping, Jensen-Shannon   Fu, Luo and Levine 2018
-    fem         linear in features, l2 ball                   Abbeel and Ng 2004; Ho et al. 2016
-    gtal        linear in features, simplex                   Syed and Schapire 2008; Ho et al. 2016
-    maxent-irl  linear or network, likelihood, soft policy    Ziebart et al. 2010; Finn et al. 2016
-
-`imitax.gail` and `imitax.maxent_irl` also have exact players for tables.
-"""
+"""A reward player with a network: a discriminator or critic, and the reward it makes."""
 
 from typing import Any
 

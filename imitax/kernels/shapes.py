@@ -11,14 +11,11 @@ import jax.numpy as jnp
 NARROWEST = 16
 """Smallest side of a matrix product on tensor cores; narrower sides are padded with zeros."""
 
-
 WIDEST = 128
 """Largest width of a layer: what registers hold."""
 
-
 BLOCK = 64
 """Rows that a program looks at together."""
-
 
 DECAYS = (0.9, 0.999)
 """Of Adam's moments."""

@@ -1,4 +1,4 @@
-"""The supervised update that behavioural cloning and DAgger share: a gradient step on labels.
+"""The supervised update that cloning, DAgger and DART share: a gradient step on labels.
 
 How many of them a fit takes is the business of `imitax.networks.training`.
 """

@@ -1,4 +1,4 @@
-"""Small networks and the policies they make."""
+"""A network's outputs read as a policy: categories, points, normals and their mixtures."""
 
 import dataclasses
 import math

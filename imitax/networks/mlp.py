@@ -10,6 +10,9 @@ from imitax.numerics.sums import HIGHEST
 CONV_CHANNELS, CONV_WIDTH = 16, 3
 """Of the one convolution in front of an image: the network of MinAtar (Young and Tian 2019)."""
 
+LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 2.0
+"""Bounds of the log standard deviation of a head."""
+
 
 class MLP(nn.Module):
     """Fully connected layers with tanh between them; no hidden layer makes it linear."""
@@ -75,7 +78,3 @@ def drop(key: jax.Array, values: jax.Array, rate: jax.Array | float) -> jax.Arra
     """Each value zero with probability `rate`, else divided by 1 - rate."""
     kept = jax.random.uniform(key, values.shape, values.dtype) >= rate
     return jnp.where(kept, values / (1.0 - rate), 0.0).astype(values.dtype)
-
-
-LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 2.0
-"""Bounds of the log standard deviation of a head."""

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 SHORTEST_RATE = 1e-3
 """At `discount` 1 without an end there is no mean value; rewards over 1000 steps stand for it."""
 
-
 LEAST_SHARE = 0.2
 """Smallest divisor of rewards, as a share of the root mean square of the discounted returns.
 

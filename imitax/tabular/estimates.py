@@ -1,4 +1,7 @@
-"""What a tabular policy learns of itself by walking: its flow and its advantages."""
+"""Estimates from episodes in a table: action frequencies, and a policy's flow and advantages.
+
+`likelihood_row` has the rule for a state that was never seen.
+"""
 
 from typing import NamedTuple
 

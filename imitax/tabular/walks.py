@@ -13,7 +13,6 @@ from imitax.tabular.mdp import TabularMDP, at, put
 BLOCK = 32
 """Episodes drawn together; a constant, since the meaning of a seed depends on it."""
 
-
 COMPARED = 128
 """Largest number of pairs whose visits are counted by comparing each episode with each pair."""
 

@@ -1,4 +1,4 @@
-"""Episodes: walks through tabular MDPs in blocks, and rollouts of any gymnax environment.
+"""Rollouts: episodes of a policy in any gymnax environment.
 
 Draws are made per time step and along a leading axis of episodes of fixed length, so that more
 demonstrations or a longer horizon extend what was drawn and never change it.

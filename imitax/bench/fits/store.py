@@ -20,7 +20,7 @@ from imitax import catalogue
 from imitax.bench.analysis.statistics import mean_interval
 from imitax.bench.fits.fit import Array, Fitted, Task, orders, template
 from imitax.bench.plans import numerics
-from imitax.bench.provenance import checkout_of, versions
+from imitax.bench.provenance import PACKAGE, checkout_of, versions
 from imitax.core.errors import SpecError
 from imitax.core.policies import Policy
 from imitax.core.version import __version__
@@ -184,7 +184,7 @@ def _manifest(task: Task, fitted: Fitted, arrays: dict[str, Any]) -> dict[str, A
         },
         "returns": _returns(task, fitted),
         "parameters": {name: list(values.shape) for name, values in arrays.items()},
-        "commit": checkout_of(Path(__file__).parent)[0],
+        "commit": checkout_of(PACKAGE)[0],
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "numerics": numerics.of_pairs([(task.env, task.chosen)]),
         "versions": versions(),

@@ -10,7 +10,7 @@ import jax
 from imitax.bench.errors import StoreError
 from imitax.bench.plans import numerics
 from imitax.bench.plans.plan import Plan, Share, all_chunks
-from imitax.bench.provenance import checkout_of, timestamp, versions
+from imitax.bench.provenance import PACKAGE, checkout_of, timestamp, versions
 from imitax.core.keys import ROOT
 from imitax.core.version import __version__
 from imitax.kernels import api
@@ -106,7 +106,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
 def new_manifest(plan: Plan) -> dict[str, Any]:
     """What is known before the first chunk."""
     devices = jax.local_devices()[: plan.sweep.devices]
-    commit, dirty = checkout_of(Path(__file__).parent)
+    commit, dirty = checkout_of(PACKAGE)
     x64 = bool(jax.config.read("jax_enable_x64"))
     number = "float64" if x64 else "float32"
     kernels = "; in fused kernels of 11 bits (TF32, float16)" if api.available() else ""
