@@ -88,19 +88,25 @@ def rounds(spec, num_demos, count, horizon=6):
 
 
 def test_labels_are_what_the_expert_meant_in_the_states_of_its_noise():
-    """A round of 500 episodes at a known rate, beside occupancies by a loop in float64."""
-    spec = "dart:alpha=1.2,episodes_per_round=500,first_episodes=1"
-    (before, after), instance = rounds(spec, 501, 1)
+    """Rounds of 250 episodes at known rates, beside occupancies by a loop in float64: `noise` in
+    the first, alpha / H in the second."""
+    spec = "dart:noise=0.4,alpha=1.2,episodes_per_round=250,first_episodes=1"
+    states, instance = rounds(spec, 501, 2)
+    for before, after, rate in zip(states, states[1:], (0.4, 1.2 / 6), strict=False):
+        visits_are_those_of_noise(before, after, rate, instance)
+
+
+def visits_are_those_of_noise(before, after, rate, instance):
     table = np.asarray(instance.expert.params, float)
     mdp, new = instance.params.mdp, np.asarray(after.counts - before.counts, float)
-    rate, num_actions = 1.2 / 6, table.shape[-1]
+    num_actions = table.shape[-1]
     acting = (1 - rate) * table + rate * (1 - table) / (num_actions - 1)
     acting = np.broadcast_to(acting, (6, *table.shape[-2:]))
     P = np.asarray(mdp.transition, float)
     visits = oracles.occupancy(P, np.asarray(mdp.initial, float), acting, 6)
     assert np.all((new > 0) <= (np.broadcast_to(table, new.shape) > 0))
-    error = np.sqrt(visits * (1 - visits) / 500)
-    assert np.all(np.abs(new.sum(-1) / 500 - visits) <= 4.5 * error + 1e-9)
+    error = np.sqrt(visits * (1 - visits) / 250)
+    assert np.all(np.abs(new.sum(-1) / 250 - visits) <= 4.5 * error + 1e-9)
 
 
 def test_the_noise_of_a_round_is_the_error_before_it():

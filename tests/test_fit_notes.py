@@ -114,7 +114,7 @@ def test_a_policy_far_below_says_whether_its_fit_was_done(tmp_path):
     assert line.startswith("With 1 demonstration the learner is far below the recorded return")
     assert "(-400.00 against -150.00)" in line
     assert "not done in 3 of 8 seeds" in line
-    assert "whose loss is 0.25 and falls; give it more updates (num_steps), or more demo" in line
+    assert "whose loss is 0.25 and falls; give it more updates (num_steps) or more demo" in line
     one, other = said(task, [low, low], 1)
     assert "done in every seed" in one
     assert "more demonstrations will help, and more updates hardly" in one
@@ -132,6 +132,9 @@ def test_labels_that_are_used_up_are_what_is_missing(tmp_path):
     lines = [line for line in fit.describe(task, found).splitlines() if "far below" in line]
     assert len(lines) == 2
     assert all("more labels than labels=20 allows will help" in line for line in lines)
+    found = found._replace(fit_converged=np.zeros((2, 8), np.int32))
+    wanted = "give it more labels than labels=20 allows or more updates (num_steps)."
+    assert fit.describe(task, found).count(wanted) == 2
 
 
 def test_what_is_near_or_uncertain_is_let_be(tmp_path):

@@ -35,6 +35,7 @@ SPECS = [
     "bc",
     "bc:stationary=true,unseen=first",
     "dagger",
+    "dart:alpha=0.5",
     "maxent-irl:num_steps=30",
     "gail:num_steps=50",
     TV,

@@ -14,6 +14,11 @@ REFUSED = [
     ("lane", "bc:entropy=-0.1", "entropy=-0.1 is out of range; allowed: >= 0"),
     ("lane", "bc:minibatches=all", "minibatches=all"),
     ("lane", "dagger:first_episodes=0", "first_episodes=0 is out of range; allowed: >= 1"),
+    (
+        "lane",
+        "bc:hidden=none,learning_rate=0.3,solver=exact",
+        "learning_rate=0.3 has no meaning with solver=exact; set solver=auto or",
+    ),
     ("lane", "dagger:rampdown=5", "rampdown=5 has no meaning with schedule=constant"),
     ("CartPole-v1", "gail:penalty=2.0,slope=free", "penalty=2.0 has no meaning with slope=free"),
     ("CartPole-v1", "bc:loss=gaussian", "loss=gaussian has no meaning for the discrete actions"),

@@ -93,15 +93,18 @@ def _reason(task: Task, fitted: Fitted, index: int) -> str:
     unconverged = int(np.sum(converged == 0))
     more = "more demonstrations" if number < held else f"more than the file's {held} demonstrations"
     labels = getattr(task.chosen.config, "labels", 0)
-    if labels and np.all(np.asarray(fitted.labels[index]) >= labels):
+    is_short = bool(labels) and bool(np.all(np.asarray(fitted.labels[index]) >= labels))
+    if is_short:
         more = f"more labels than labels={labels} allows"
     if np.any(converged < 0):
         return f"whether the fit was done is not known; give it more updates, or {more}"
     if unconverged:
+        wanted = [more, "more updates (num_steps)"]
         loss = float(np.mean(np.asarray(fitted.training_loss[index])[converged == 0]))
+        wanted = wanted if is_short else wanted[::-1]
         return (
             f"the fit was not done in {unconverged} of {len(converged)} seeds, whose loss is "
-            f"{loss:.2g} and falls; give it more updates (num_steps), or {more}"
+            f"{loss:.2g} and falls; give it {' or '.join(wanted)}"
         )
     return f"the fit was done in every seed, so that {more} will help, and more updates hardly"
 

@@ -14,6 +14,9 @@ from imitax.networks.head import Head
 from imitax.networks.losses import CONTINUOUS, DISCRETE, LIKELIHOODS
 from imitax.networks.mlp import CONV_WIDTH, MLP
 
+DESCENDS = among("solver", "auto", "adam")
+"""Whether gradient steps may be taken."""
+
 
 @config
 class NetworkSettings:
@@ -49,17 +52,20 @@ class NetworkSettings:
         "exact solves hidden=none, loss=mse; auto does so unless gradient steps are counted",
         choices=("auto", "adam", "exact"),
     )
-    learning_rate: float = setting(1e-3, "Adam step size per gradient step", above=0.0)
+    learning_rate: float = setting(
+        1e-3, "Adam step size per gradient step", above=0.0, when=DESCENDS
+    )
     decay: str = setting(
         "none",
         "of the learning rate to 0 over the gradient steps of a fit",
         choices=("none", "linear", "cosine"),
     )
-    batch_size: int = setting(64, "samples per gradient step", low=1)
+    batch_size: int = setting(64, "samples per gradient step", low=1, when=DESCENDS)
     minibatches: str = setting(
         "replacement",
         "drawn with replacement, or without until an epoch's last whole batch",
         choices=("replacement", "epochs"),
+        when=DESCENDS,
     )
     entropy: float = setting(0.0, "weight of the policy's entropy, cross-entropy only", low=0.0)
     l2: float = setting(0.0, "half of it times the squared weights is added to the loss", low=0.0)

@@ -13,10 +13,11 @@ from them:
 `alpha` the noise has the size of the error that is expected of the final policy over an episode
 of H steps, and the learner's error gives its directions only (equation 5):
 
-    Sigma_alpha = alpha / (H tr Sigma) Sigma,     eps_alpha = alpha / H
+    Sigma_alpha = alpha / (H tr Sigma) Sigma,     eps_alpha = min(alpha / H, 1)
 
 Where we depart: the first `first_episodes` demonstrations are the seed's, without noise, so that
-all methods share them; the first round has the noise of the setting `noise`; errors are of labels
+all methods share them; the first round has the noise of the setting `noise`, and `alpha` acts from
+the second on; errors are of labels
 that were not yet learned from. As the expert acts throughout, `environment_steps` counts the steps
 of disturbed episodes.
 """
@@ -51,8 +52,8 @@ class Disturbance:
     )
     alpha: float = setting(
         0.0,
-        "error of an episode expected of the last policy, squared distance or actions that differ; "
-        "0: the noise is as large as the error that is measured",
+        "error of an episode expected of the last policy, squared distance or actions that differ, "
+        "from the second round on; 0: the noise is as large as the error that is measured",
         low=0.0,
     )
 
@@ -171,8 +172,8 @@ def cholesky(covariance: jax.Array) -> jax.Array:
 
 
 def _noise(config: Any, problem: Problem, index: jax.Array, rounds: jax.Array, error: jax.Array):
-    del index, rounds
-    return scaled(config.alpha, error, problem.horizon)
+    del rounds
+    return jnp.where(index > 1, scaled(config.alpha, error, problem.horizon), error)
 
 
 def _row(noise: jax.Array, expert: jax.Array, learner: jax.Array) -> jax.Array:
