@@ -262,7 +262,7 @@ def plans(offset, wide):
 
     def one(mdp):
         mdp = mdp._replace(step_reward=mdp.step_reward + offset)
-        soft, hard = (planned(mdp, temperature, jnp.int32(H), H) for temperature in (0.3, 0.0))
+        soft, hard = (planned(mdp, temperature, jnp.int32(H), H) for temperature in (0.3, None))
         return soft, moments.visits(mdp, jnp.log(soft), jnp.int32(H), 1.0), hard
 
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(mdp))

@@ -32,6 +32,7 @@ class ChainSettings:
 class Chain(TabularFamily):
     """Shared parts of the two families; see the head of the file."""
 
+    varies = False
     moves: tuple[tuple[int, int], ...] = ()
     """State after each state and action."""
     state_reward: tuple[float, ...] = ()

@@ -26,8 +26,7 @@ import numpy as np
 from imitax.core.config import config, setting, show
 from imitax.core.errors import SpecError
 from imitax.core.family import subsampling
-from imitax.envs.tabular import TabularFamily, working_precision
-from imitax.experts.planning import planned
+from imitax.envs.tabular import Planner, TabularFamily, working_precision
 from imitax.numerics.sums import HIGHEST
 from imitax.tabular.mdp import TabularMDP
 
@@ -116,6 +115,7 @@ class Gridworld(TabularFamily):
     """The grid; see the head of the file. The same MDP for every seed."""
 
     family = "gridworld"
+    varies = False
 
     def __init__(self, settings: GridworldSettings | None = None):
         settings = settings or GridworldSettings()
@@ -177,7 +177,7 @@ class Gridworld(TabularFamily):
         return jnp.array(np.column_stack([scaled, proximity]), working_precision())
 
     def instance(self, key, horizon, num_demos, max_horizon):
-        """The grid, and its planning expert for this horizon."""
+        """The grid, and an expert that plans in it."""
         settings, num_states = self.actual, self.num_states
         shape = (num_states, self.num_actions)
         transition, successor = self.dynamics(num_states >= SPARSE_FROM)
@@ -194,7 +194,7 @@ class Gridworld(TabularFamily):
             features=jnp.broadcast_to(features[:, None], (*shape, features.shape[1])),
             successor=successor,
         )
-        return mdp, planned(mdp, settings.temperature, horizon, max_horizon)
+        return mdp, Planner(settings.temperature or None)
 
     def _only(self, cell: tuple[int, ...]) -> jax.Array:
         state = cell[0] * self.settings.size[1] + cell[1]

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from imitax.core.config import config, setting
 from imitax.core.errors import SpecError
 from imitax.core.family import subsampling
-from imitax.envs.tabular import TabularFamily, working_precision
-from imitax.experts.planning import planned
+from imitax.envs.tabular import Planner, TabularFamily, working_precision
 from imitax.tabular.mdp import TabularMDP
 
 SPARSE_RATIO = 8
@@ -84,7 +83,7 @@ class RandomMDP(TabularFamily):
             )
 
     def instance(self, key, horizon, num_demos, max_horizon):
-        """Draw the MDP of a seed and plan in it."""
+        """Draw the MDP of a seed; its expert plans in it."""
         settings, branching = self.settings, self.settings.branching
         shape = (settings.num_states, settings.num_actions)
         # One draw for everything: each call of the generator costs most of a second to compile.
@@ -102,7 +101,7 @@ class RandomMDP(TabularFamily):
             successor=successor,
         )
         mdp = mdp if sparse else dense(mdp)
-        return mdp, planned(mdp, settings.temperature, horizon, max_horizon)
+        return mdp, Planner(settings.temperature or None)
 
 
 def dense(mdp: TabularMDP) -> TabularMDP:

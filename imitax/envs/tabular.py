@@ -1,17 +1,18 @@
 """The gymnax environment of any tabular MDP, and what an environment family adds to it."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from imitax.core.config import check_settings
+from imitax.core.config import check_settings, config, setting
 from imitax.core.distributions import inverse_cdf
-from imitax.core.family import FamilyDefaults
+from imitax.core.family import FamilyDefaults, subsampling
 from imitax.core.policies import Policy, tabular
 from imitax.core.spec import write
+from imitax.experts.planning import planned
 from imitax.tabular import mdp as exact
 from imitax.tabular.mdp import TabularMDP
 
@@ -37,6 +38,21 @@ class TabularParams(environment.EnvParams):
     """The horizon, int32."""
 
 
+class Planner(NamedTuple):
+    """An expert that plans with the true reward of its instance: `imitax.experts.planning`."""
+
+    temperature: Any = None
+    """In units of the reward; None for the optimal plan."""
+
+
+class Drawn(NamedTuple):
+    """What an environment itself says of an instance; everything after it is the same for all."""
+
+    mdp: TabularMDP
+    expert: jax.Array | Planner
+    """Its table, [T, S, A] or [S, A], or how it is planned."""
+
+
 class TabularFamily(FamilyDefaults, environment.Environment[TabularState, TabularParams]):
     """A family of tabular MDPs: a gymnax environment that also draws its own instances.
 
@@ -50,6 +66,8 @@ class TabularFamily(FamilyDefaults, environment.Environment[TabularState, Tabula
     is_tabular = True
     ending = "none"
     """What an early end says; see `imitax.envs.endings`."""
+    varies = True
+    """Whether instances depend on the seed; where they do not, a batch holds a single one."""
 
     def __init__(self, settings: Any, num_states: int, num_actions: int):
         super().__init__()
@@ -71,9 +89,18 @@ class TabularFamily(FamilyDefaults, environment.Environment[TabularState, Tabula
 
     def instance(
         self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int
-    ) -> tuple[TabularMDP, jax.Array]:
-        """Draw an MDP and its expert's table, [T, S, A] or [S, A], in `working_precision`."""
+    ) -> tuple[TabularMDP, jax.Array | Planner]:
+        """Draw an MDP and its expert, a table [T, S, A] or [S, A] or a `Planner`, in
+        `working_precision`.
+        """
         raise NotImplementedError
+
+    def draw(
+        self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int
+    ) -> Drawn:
+        """The part of `sample_params` that is this environment's own; arguments as there."""
+        drawn = self.instance(key, horizon, num_demos, max_horizon)
+        return Drawn(*jax.tree.map(_in_working_precision, drawn))
 
     def sample_params(
         self, key: jax.Array, horizon: jax.Array, num_demos: jax.Array, max_horizon: int
@@ -86,9 +113,7 @@ class TabularFamily(FamilyDefaults, environment.Environment[TabularState, Tabula
             num_demos: expert episodes, int32; only `initial=rajaraman` depends on it.
             max_horizon: rows of the expert's table, static.
         """
-        drawn = self.instance(key, horizon, num_demos, max_horizon)
-        mdp, policy = jax.tree.map(_in_working_precision, drawn)
-        return TabularParams(mdp=mdp, expert_policy=policy, max_steps_in_episode=horizon)
+        return params_of(self.draw(key, horizon, num_demos, max_horizon), horizon, max_horizon)
 
     def expert(self, params: TabularParams) -> Policy:
         """The expert of an instance."""
@@ -157,8 +182,57 @@ class TabularFamily(FamilyDefaults, environment.Environment[TabularState, Tabula
         return spaces.Dict({"state": spaces.Discrete(self.num_states)})
 
 
+def params_of(drawn: Drawn, horizon: jax.Array, max_horizon: int) -> TabularParams:
+    """The parameters of an instance, its expert's plan made.
+
+    Args:
+        drawn: from `TabularFamily.draw`.
+        horizon: actions per episode, int32.
+        max_horizon: rows of a plan, static.
+    """
+    policy = drawn.expert
+    if isinstance(policy, Planner):
+        policy = planned(drawn.mdp, policy.temperature, horizon, max_horizon)
+    return TabularParams(mdp=drawn.mdp, expert_policy=policy, max_steps_in_episode=horizon)
+
+
+@config
+class SizeSettings:
+    """Settings of `AnyTabular`."""
+
+    num_states: int = setting(2, "states", low=1)
+    num_actions: int = setting(2, "actions", low=1)
+    subsample: int = subsampling()
+
+
+class AnyTabular(TabularFamily):
+    """Stands for every tabular environment of a size: programs that it is built into serve all.
+
+    It draws nothing; instances are given as `Drawn`. Equal where the sizes are, and whether maps
+    are drawn of states.
+    """
+
+    def __init__(self, like: TabularFamily):
+        sizes = like.num_states, like.num_actions
+        every = like.source.subsample
+        settings = SizeSettings(num_states=sizes[0], num_actions=sizes[1], subsample=every)
+        super().__init__(settings, *sizes)
+        if like.grid_size is not None:
+            self.grid_size = (like.num_states, 1)  # whatever the rows and columns
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, AnyTabular) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self):
+        return self.settings, self.grid_size
+
+
 def _in_working_precision(leaf: jax.Array) -> jax.Array:
     """Floats of the working precision, for families that are not ours; integers as they are."""
+    leaf = jnp.asarray(leaf)
     is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
     return leaf.astype(working_precision()) if is_float else leaf
 

@@ -8,16 +8,18 @@ from imitax.tabular import soft
 from imitax.tabular.mdp import TabularMDP
 
 
-def planned(mdp: TabularMDP, temperature: float, horizon: jax.Array, max_horizon: int) -> jax.Array:
+def planned(
+    mdp: TabularMDP, temperature: jax.Array | float | None, horizon: jax.Array, max_horizon: int
+) -> jax.Array:
     """The table of an expert that plans with the true, undiscounted reward.
 
-    Temperature 0 is the optimal plan, ties to the first action. Above it, the maximum causal
-    entropy plan of the step reward; such an expert is not optimal, so a learner may beat it and
-    its regret may then be negative.
+    Without a temperature it is the optimal plan, ties to the first action; otherwise the maximum
+    causal entropy plan of the step reward. Such an expert is not optimal, so a learner may beat it
+    and its regret may then be negative.
 
     Args:
         mdp: dynamics and step reward; without final reward where the temperature is positive.
-        temperature: in units of the reward, a Python number.
+        temperature: positive, in units of the reward; None for the optimal plan.
         horizon: number of actions, int32, at most `max_horizon`.
         max_horizon: number of rows T, static.
 
@@ -27,7 +29,7 @@ def planned(mdp: TabularMDP, temperature: float, horizon: jax.Array, max_horizon
     Raises:
         ValueError: a soft plan of an MDP with a final reward, or without any reward.
     """
-    if temperature == 0:
+    if temperature is None:
         return exact.optimal_plan(mdp, horizon, max_horizon).policy
     if mdp.step_reward is None or mdp.final_reward is not None:
         raise ValueError("a soft expert plans with a step reward and nothing else")

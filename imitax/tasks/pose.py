@@ -69,12 +69,41 @@ def pose(
     steps = int(horizon) if is_concrete(horizon) else capacity.horizon
     check_shortest("pose", demand, steps)
     own = keys.seed_keys(env.family, seed)
-    horizon, num_demos = jnp.int32(horizon), jnp.int32(num_demos)
-    params = env.sample_params(own.instance, horizon, num_demos, capacity.horizon)
+    sizes = jnp.int32(horizon), jnp.int32(num_demos)
+    params = env.sample_params(own.instance, *sizes, capacity.horizon)
+    shown_in = None
+    if env.source is not env:
+        shown_in = env.source.sample_params(own.instance, *sizes, capacity.horizon)
+    return posed(own, env, params, shown_in, *sizes, capacity, demand)
+
+
+def posed(
+    own: keys.Keys,
+    env: Family,
+    params: Any,
+    shown_in: Any,
+    horizon: jax.Array,
+    num_demos: jax.Array,
+    capacity: Capacity,
+    demand: Demand,
+) -> Instance:
+    """The task of a seed whose instance is drawn: see `pose`.
+
+    Args:
+        own: the seed's keys.
+        env: an environment family, or what stands for it.
+        params: of the instance.
+        shown_in: of the instance that demonstrations are collected in; None for the same.
+        horizon: as for `pose`, as are the others.
+        num_demos: likewise.
+        capacity: likewise.
+        demand: likewise.
+    """
     expert = env.expert(params)
-    source, shown_in, shown_by = env.source, params, expert
-    if source is not env:
-        shown_in = source.sample_params(own.instance, horizon, num_demos, capacity.horizon)
+    source, shown_by = env.source, expert
+    if shown_in is None:
+        shown_in = params
+    else:
         shown_by = source.expert(shown_in)
     demonstrations = demonstrate(
         own.demonstrations, source, shown_in, shown_by, horizon, num_demos, capacity, demand
@@ -87,7 +116,7 @@ def pose(
         expert=expert,
         source_params=source.without_reward(shown_in),
         capacity=capacity,
-        subsample=source.settings.subsample,
+        subsample=source.subsample,
     )
     return Instance(params, expert, problem, own.learner, own.evaluation)
 

@@ -6,10 +6,12 @@ an argument, so that nothing is ever traced again. Where a device computes its s
 `lax.map` over the blocks stands between `shard_map` and `vmap`.
 """
 
+import functools
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +20,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from imitax.bench.programs import cache_counts, curves, executables
+from imitax.bench.programs import cache_counts, curves, executables, instances
 from imitax.core.family import Family
 from imitax.core.types import Algorithm, Capacity
 from imitax.tasks import reward_metrics
@@ -103,9 +105,29 @@ def experiment(
         num_demos: int32 scalar, at most the capacity's.
         config: of the algorithm; its floats may be traced.
     """
-    env, capacity = setup.env, setup.capacity
-    algorithm = setup.factory(env, config)
-    instance = pose(env, seed, horizon, num_demos, capacity, algorithm.demand)
+    algorithm = setup.factory(setup.env, config)
+    instance = pose(setup.env, seed, horizon, num_demos, setup.capacity, algorithm.demand)
+    return _finish(setup, algorithm, instance)
+
+
+def experiment_on(
+    setup: Setup,
+    seed: instances.Seeds,
+    shared: instances.Places | None,
+    horizon: jax.Array,
+    num_demos: jax.Array,
+    config: Any,
+) -> Output:
+    """`experiment` where the instance was drawn; the setup's environment is a stand-in."""
+    algorithm = setup.factory(setup.env, config)
+    sizes = horizon, num_demos, setup.capacity
+    instance = instances.instance_of(setup.env, seed, shared, *sizes, algorithm.demand)
+    return _finish(setup, algorithm, instance)
+
+
+def _finish(setup: Setup, algorithm: Algorithm, instance: Instance) -> Output:
+    """Train, evaluate."""
+    env = setup.env
     policy, trained = _learn(setup, instance, algorithm)
     outcome = evaluate(env, instance, policy, num_episodes=setup.evaluation_episodes)
     difference, distance, found = _judge_reward(env, instance, algorithm, trained.state)
@@ -180,8 +202,40 @@ def compiler_options() -> dict[str, str | bool]:
     return {"xla_backend_optimization_level": "2", "xla_cpu_prefer_vector_width": "512"}
 
 
+class Made(NamedTuple):
+    """A function that was compiled, or found."""
+
+    compiled: jax.stages.Compiled
+    num_traces: int
+    """Counted in the traced function itself; none where an earlier start's program was found
+    (`imitax.bench.programs.executables`)."""
+    cache: cache_counts.Counts
+
+
+class Pool:
+    """Programs that several pairs share; each is made once, by whoever asks first."""
+
+    def __init__(self):
+        self._lock, self._made = threading.Lock(), {}
+
+    def get(self, key: Hashable, make: Callable[[], Made]) -> tuple[Made, bool]:
+        """What was made for the key, and whether it was now."""
+        with self._lock:
+            is_new = key not in self._made
+            future = self._made.setdefault(key, Future())
+        if is_new:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result(), is_new
+
+
 class Program:
     """A pair's compiled program.
+
+    A tabular environment has none of its own: `imitax.bench.programs.instances` draws what the
+    program of all environments of its shapes is given.
 
     Args:
         setup: static parts.
@@ -190,38 +244,64 @@ class Program:
         mesh: from `seed_mesh`.
         block: seeds that a device computes at once, a divisor of its share of the width; by
             default all of them.
+        pool: of the programs that pairs share.
     """
 
-    def __init__(self, setup: Setup, config: Any, width: int, mesh: Mesh, block: int | None = None):
-        self.width = width
-        self.block = block or width // mesh.size
-        self.num_compilations = 0
-        """Traces of the experiment, counted in the traced function itself; none where an earlier
-        start's program was found (`imitax.bench.programs.executables`)."""
+    def __init__(
+        self,
+        setup: Setup,
+        config: Any,
+        width: int,
+        mesh: Mesh,
+        block: int | None = None,
+        pool: Pool | None = None,
+    ):
+        self.width, self.block = width, block or width // mesh.size
+        self.num_compilations, self.cache = 0, cache_counts.Counts()
+        """Of the experiment; the drawing of instances is not counted."""
+        self._mesh, self._pool = mesh, pool or Pool()
         started = time.perf_counter()
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         seeds = jax.ShapeDtypeStruct((width,), jnp.int32)
-        arguments = (seeds, scalar, scalar, as_arguments(config))
-        structure = jax.tree.structure(config)
-        place = executables.place_of(mesh, setup, type(config), str(structure), width, self.block)
-        found = executables.load(place, arguments) if place else None
-        self.cache = cache_counts.Counts(hits=1)
-        if found is None:
-            with _TRACING:
-                lowered = self._lower(setup, mesh, arguments)
-            with cache_counts.counting() as self.cache:
-                found = lowered.compile(compiler_options=compiler_options())
-        self.compiled = found
+        shared = (scalar, scalar, as_arguments(config))
+        self._draw, given = None, (seeds, *shared)
+        stand_in = instances.stand_in(setup.env)
+        if stand_in is not None:
+            env, longest = setup.env, setup.capacity.horizon
+            drawing = instances.drawing(env, longest, mesh, AXIS)
+            self._draw = self._make((env, longest), drawing, given[:3])
+            given = (*jax.eval_shape(drawing, *given[:3]), *shared)
+            setup = setup._replace(env=stand_in)
+        function = functools.partial(experiment if stand_in is None else experiment_on, setup)
+        jitted = sharded(function, mesh, self.block, len(given) - 1)
+        self.compiled = self._make((setup, type(config), self.block), jitted, given)
         self.compile_seconds = time.perf_counter() - started
-        if place and self.num_compilations:
+
+    def _make(self, parts: tuple[Any, ...], jitted: Any, given: tuple[Any, ...]) -> Any:
+        """The compiled function, from the pool, from an earlier start, or new."""
+        leaves, structure = jax.tree.flatten(given)
+        shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+        named = (*parts, str(structure), shapes)
+        made, is_new = self._pool.get(
+            (self._mesh, *named), lambda: self._made(named, jitted, given)
+        )
+        if is_new:
+            self.num_compilations = max(self.num_compilations, made.num_traces)
+            self.cache = made.cache
+        return made.compiled
+
+    def _made(self, named: tuple[Any, ...], jitted: Any, given: tuple[Any, ...]) -> Made:
+        place = executables.place_of(self._mesh, *named)
+        found = executables.load(place, given) if place else None
+        if found is not None:
+            return Made(found, 0, cache_counts.Counts(hits=1))
+        with _TRACING:
+            lowered = lower(jitted, *given)
+        with cache_counts.counting() as cache:
+            found = lowered.compile(compiler_options=compiler_options())
+        if place:
             executables.save(place, found)
-
-    def _lower(self, setup: Setup, mesh: Mesh, arguments: tuple[Any, ...]) -> jax.stages.Lowered:
-        def counted(seed, horizon, num_demos, config):
-            self.num_compilations += 1
-            return experiment(setup, seed, horizon, num_demos, config)
-
-        return lower(sharded(counted, mesh, self.block), *arguments)
+        return Made(found, 1, cache)
 
     @property
     def bytes_per_device(self) -> int | None:
@@ -235,13 +315,26 @@ class Program:
     def __call__(
         self, first_seed: int, num_seeds: int, horizon: int, num_demos: int, config: Any
     ) -> Output:
-        """Dispatch a chunk of seeds; returns at once, with arrays that are still being computed.
+        """Dispatch seeds; returns at once, with arrays that are still being computed, unless there
+        are more than the width.
 
         Padding repeats the last seed; cut the result to `num_seeds`.
         """
+        shared = np.int32(horizon), np.int32(num_demos), as_arguments(config)
+        starts = range(0, num_seeds, self.width)
+        parts = [self._call(first_seed + at, num_seeds - at, shared) for at in starts]
+        return parts[0] if len(parts) == 1 else jax.tree.map(_joined, *parts)
+
+    def _call(self, first_seed: int, num_seeds: int, shared: tuple[Any, ...]) -> Output:
         offsets = np.minimum(np.arange(self.width), num_seeds - 1)
-        seeds = (first_seed + offsets).astype(np.int32)
-        return self.compiled(seeds, np.int32(horizon), np.int32(num_demos), as_arguments(config))
+        given: tuple[Any, ...] = ((first_seed + offsets).astype(np.int32),)
+        if self._draw is not None:
+            given = self._draw(*given, *shared[:2])
+        return self.compiled(*given, *shared)
+
+
+def _joined(*parts: jax.Array) -> np.ndarray:
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def lower(jitted: Any, *arguments: Any) -> jax.stages.Lowered:
@@ -258,28 +351,31 @@ def lower(jitted: Any, *arguments: Any) -> jax.stages.Lowered:
             gc.enable()
 
 
-def sharded(function: Callable, mesh: Mesh, block: int) -> Any:
+def sharded(function: Callable, mesh: Mesh, block: int, num_shared: int = 3) -> Any:
     """A jitted function of many seeds, from one of a seed and arguments that all seeds share.
 
     Args:
-        function: `(seed, horizon, num_demos, config) -> Output`.
+        function: `(seed, *shared) -> Output`; `seed` is a pytree.
         mesh: from `seed_mesh`.
         block: seeds that a device computes at once, a divisor of the seeds that it gets.
+        num_shared: number of shared arguments.
     """
-    batched = jax.vmap(function, in_axes=(0, None, None, None))
+    none = [None] * num_shared
+    batched = jax.vmap(function, in_axes=(0, *none))
 
     def in_blocks(seeds, *shared):
-        if seeds.shape[0] == block:
+        if jax.tree.leaves(seeds)[0].shape[0] == block:
             return batched(seeds, *shared)
-        outputs = jax.lax.map(lambda own: batched(own, *shared), seeds.reshape(-1, block))
+        own = jax.tree.map(lambda leaf: leaf.reshape(-1, block, *leaf.shape[1:]), seeds)
+        outputs = jax.lax.map(lambda own: batched(own, *shared), own)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
 
     mapped = jax.shard_map(
         in_blocks,
         mesh=mesh,
-        in_specs=(P(AXIS), P(), P(), P()),
+        in_specs=(P(AXIS), *[P()] * num_shared),
         out_specs=P(AXIS),
         check_vma=False,
     )
-    shardings = (NamedSharding(mesh, P(AXIS)), *[NamedSharding(mesh, P())] * 3)
+    shardings = (NamedSharding(mesh, P(AXIS)), *[NamedSharding(mesh, P())] * num_shared)
     return jax.jit(mapped, in_shardings=shardings)

@@ -16,7 +16,8 @@ import jax
 from jax.sharding import Mesh
 
 from imitax.bench.plans.plan import CHUNK_SIZE, Group, Plan, Sweep, Task, chunk_width
-from imitax.bench.programs.program import Program, Setup, seed_mesh
+from imitax.bench.programs import instances
+from imitax.bench.programs.program import Pool, Program, Setup, seed_mesh
 from imitax.core.family import Family
 from imitax.core.types import Capacity
 
@@ -63,7 +64,9 @@ def default_chunk_size() -> int:
     return CHUNK_SIZE if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
 
 
-def build(sweep: Sweep, group: Group, mesh: Mesh, block: int | None = None) -> Program:
+def build(
+    sweep: Sweep, group: Group, mesh: Mesh, block: int | None = None, pool: Pool | None = None
+) -> Program:
     """Compile the program of a group, in blocks that fit the memory.
 
     Args:
@@ -71,24 +74,24 @@ def build(sweep: Sweep, group: Group, mesh: Mesh, block: int | None = None) -> P
         group: of a plan.
         mesh: from `seed_mesh`.
         block: seeds that a device computes at once, at most; by default `first_block` of them.
+        pool: of programs that groups share.
     """
+    first = group.tasks[0].algorithm
+    setup = Setup(group.env, first.factory, group.capacity, sweep.evaluation_episodes, sweep.curve)
+    each = instances.bytes_per_seed(group.env, group.capacity.horizon)
     share = math.ceil(chunk_width(group, sweep.chunk_size) / mesh.size)
     block = min(block or sweep.block or first_block(group) or share, share)
     while True:
         # Equal blocks: 20 seeds in blocks of at most 16 are two of 10.
         block = math.ceil(share / math.ceil(share / block))
-        width = math.ceil(share / block) * block * mesh.size
-        program = _compile(sweep, group, mesh, width, block)
+        blocks = math.ceil(share / block)
+        if each:
+            blocks = min(blocks, max(1, instances.LARGEST // (each * block)))
+        program = Program(setup, first.config, blocks * block * mesh.size, mesh, block, pool)
         needed, there = program.bytes_per_device, memory_per_device(mesh)
         if needed is None or needed <= there or block == 1:
             return program
         block = max(1, min(block // 2, block * there // needed))
-
-
-def _compile(sweep: Sweep, group: Group, mesh: Mesh, width: int, block: int) -> Program:
-    first = group.tasks[0].algorithm
-    setup = Setup(group.env, first.factory, group.capacity, sweep.evaluation_episodes, sweep.curve)
-    return Program(setup, first.config, width, mesh, block)
 
 
 def first_block(group: Group) -> int | None:
@@ -164,7 +167,9 @@ def _try_sizes(sweep: Sweep, group: Group, mesh: Mesh, size: int) -> list[Trial]
     started, trials = time.perf_counter(), []
     while True:
         program = build(dataclasses.replace(sweep, chunk_size=size), group, mesh)
-        trials.append(Trial(group.env.spec, task.algorithm.spec, size, _seconds(program, task)))
+        trials.append(
+            Trial(group.env.spec, task.algorithm.spec, size, _seconds(program, task, size))
+        )
         spent = time.perf_counter() - started
         expected = seeds * min(one.seconds / one.chunk_size for one in trials)
         share = math.ceil(size / mesh.size)
@@ -175,13 +180,13 @@ def _try_sizes(sweep: Sweep, group: Group, mesh: Mesh, size: int) -> list[Trial]
             return trials
 
 
-def _seconds(program: Program, task: Task) -> float:
+def _seconds(program: Program, task: Task, size: int) -> float:
     """Seconds of a chunk in the smallest cell, after one that warms up."""
     cell = min(task.cells)
 
     def once():
         started = time.perf_counter()
-        jax.block_until_ready(program(0, program.width, *cell, task.algorithm.config))
+        jax.block_until_ready(program(0, size, *cell, task.algorithm.config))
         return time.perf_counter() - started
 
     once()

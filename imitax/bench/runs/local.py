@@ -30,7 +30,7 @@ from imitax.bench.plans.plan import (
     resolve,
 )
 from imitax.bench.programs import curves, seed_blocks
-from imitax.bench.programs.program import Output, Program, Row, seed_mesh
+from imitax.bench.programs.program import Output, Pool, Program, Row, seed_mesh
 from imitax.core.types import Algorithm
 
 __all__ = ["Block", "Plan", "Result", "Stats", "Sweep", "collect", "concatenate", "resolve", "run"]
@@ -87,14 +87,14 @@ def run(
         block_of: the block of a program that has one already; by default `layout` chooses.
     """
     mesh = seed_mesh(plan.sweep.devices or len(jax.local_devices()))
-    work = []
+    work, pool = [], Pool()
     for group in plan.groups:
         chunks = chunks_of(group, plan.sweep.chunk_size)
         wanted = [pair for pair in chunks if not skip(pair[1])]
         if wanted:
             work.append((group, wanted))
     makers = [
-        functools.partial(seed_blocks.build, plan.sweep, group, mesh, block_of(group))
+        functools.partial(seed_blocks.build, plan.sweep, group, mesh, block_of(group), pool)
         for group, _ in work
     ]
     for (group, wanted), program in zip(work, _ahead(makers, compilers), strict=True):

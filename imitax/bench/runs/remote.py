@@ -24,7 +24,7 @@ import jax
 
 from imitax.bench.plans.plan import Chunk, Group, Plan, Sweep, Task, all_chunks, chunks_of, resolve
 from imitax.bench.programs import seed_blocks
-from imitax.bench.programs.program import Program, seed_mesh
+from imitax.bench.programs.program import Pool, Program, seed_mesh
 from imitax.bench.runs.local import Result, Stats, fetch, stats_of
 from imitax.core.errors import SpecError
 from imitax.core.version import __version__
@@ -176,9 +176,12 @@ def _places(sweep: Sweep) -> dict[Chunk, tuple[Group, Task]]:
     }
 
 
+_POOL = Pool()
+
+
 @functools.lru_cache(maxsize=64)
 def _program(sweep: Sweep, environment: str, names: tuple[str, ...]) -> Program:
     """The program of a group of a sweep, on all devices of this process."""
     groups = (group for group, _ in _places(sweep).values())
     found = next(one for one in groups if (one.env.spec, one.names) == (environment, names))
-    return seed_blocks.build(sweep, found, seed_mesh(len(jax.local_devices())))
+    return seed_blocks.build(sweep, found, seed_mesh(len(jax.local_devices())), pool=_POOL)
