@@ -220,6 +220,11 @@ class AnyTabular(TabularFamily):
         if like.grid_size is not None:
             self.grid_size = (like.num_states, 1)  # whatever the rows and columns
 
+    @property
+    def default_params(self) -> Any:
+        """None: spaces are read without any."""
+        return None
+
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, AnyTabular) and self._identity() == other._identity()
 
