@@ -57,7 +57,7 @@ def remember(memory: Memory, move: jax.Array, change: jax.Array) -> Memory:
 def direction(memory: Memory, gradient: jax.Array) -> jax.Array:
     """What to subtract from the position, [D]: the inverse Hessian's estimate times the gradient.
 
-    Without a remembered step it is the gradient, shortened to length one where it is longer.
+    Without a remembered step it is `steepest`.
     """
 
     def newest_first(i, carry):
@@ -78,9 +78,17 @@ def direction(memory: Memory, gradient: jax.Array) -> jax.Array:
     return jax.lax.fori_loop(0, MEMORY, oldest_first, vector)
 
 
+def steepest(gradient: jax.Array) -> jax.Array:
+    """The gradient, shortened to length one where it is longer, [D]."""
+    return rounded(_shortened(gradient) * gradient)
+
+
+def _shortened(gradient: jax.Array) -> jax.Array:
+    return 1.0 / jnp.maximum(jnp.sqrt(weighted(gradient, gradient)), 1.0)
+
+
 def _scale(memory: Memory, gradient: jax.Array) -> jax.Array:
     last = (memory.count - 1) % MEMORY
     curvature = memory.inverse[last] * weighted(memory.changes[last], memory.changes[last])
-    length = jnp.sqrt(weighted(gradient, gradient))
-    first = 1.0 / jnp.maximum(length, 1.0)
-    return jnp.where(memory.count > 0, 1.0 / jnp.where(curvature > 0, curvature, 1.0), first)
+    latest = 1.0 / jnp.where(curvature > 0, curvature, 1.0)
+    return jnp.where(memory.count > 0, latest, _shortened(gradient))

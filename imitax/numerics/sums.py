@@ -43,6 +43,17 @@ def add_up(terms: list[jax.Array]) -> jax.Array:
     return terms[0]
 
 
+def add_rows(values: jax.Array) -> jax.Array:
+    """Sum over the first axis in the order of `add_up`, [K, ...] -> [...]."""
+    while len(values) > 1:
+        whole = len(values) // 2 * 2
+        folded = jax.lax.slice_in_dim(values, 0, whole, 2) + jax.lax.slice_in_dim(
+            values, 1, whole, 2
+        )
+        values = jnp.concatenate([folded, values[whole:]]) if whole < len(values) else folded
+    return values[0]
+
+
 def total(values: jax.Array) -> jax.Array:
     """Sum over the last axis, halved again and again: the order does not depend on the batch."""
     while values.shape[-1] > 1:

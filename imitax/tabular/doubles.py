@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imitax.numerics.sums import HIGHEST, add_up, rounded, total, weighted
+from imitax.numerics.sums import HIGHEST, add_rows, add_up, rounded, total, weighted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,8 +108,8 @@ def push(dynamics: Dynamics, flow: jax.Array) -> jax.Array:
         return normalised(jnp.zeros_like(mdp.initial).at[mdp.successor].add(mass))
     if num_states * num_actions > 4 * UNROLLED:
         return normalised(jnp.einsum("sak,sa->k", mdp.transition, flow, precision=HIGHEST))
-    flow, pairs = _short(dynamics, flow), [divmod(i, num_actions) for i in range(flow.size)]
-    return normalised(add_up([_times(dynamics, mdp.transition[i], flow[i]) for i in pairs]))
+    rows = mdp.transition.reshape(flow.size, -1)
+    return normalised(add_rows(_times(dynamics, rows, _short(dynamics, flow).reshape(-1, 1))))
 
 
 def _short(dynamics: Dynamics, values: jax.Array) -> jax.Array:

@@ -13,7 +13,8 @@ from step to step is float64 (`imitax.tabular.doubles`), and rows of probabiliti
 or of a policy, count as divided by their sum; results have the precision of the tables.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -197,25 +198,60 @@ def flows(mdp: TabularMDP, policy: jax.Array, horizon: jax.Array, max_horizon: i
     return occupancy(mdp, policy, horizon, max_horizon)[..., None] * policy
 
 
+def _gathered(
+    dynamics: doubles.Dynamics,
+    tables: tuple[jax.Array, ...],
+    horizon: jax.Array,
+    discount: jax.Array | float,
+    at_step: Callable[[jax.Array, jax.Array, jax.Array], Any],
+) -> Any:
+    """What K policies gather while they run, sum over t of discount^t `at_step`, in float64.
+
+    Args:
+        dynamics: of the MDP.
+        tables: K policies, [T, S, A] or [S, A].
+        horizon: number of actions.
+        discount: float64.
+        at_step: `(time, distributions [K, S], flows [K, S, A]) -> pytree`.
+    """
+
+    def forward(time, carry):
+        distributions, weight, gathered = carry
+        rows = jnp.stack([at(table, time) for table in tables])
+        flow = distributions[..., None] * normalised(rows)
+        found = at_step(time, distributions, flow)
+        gathered = jax.tree.map(lambda total, new: total + rounded(weight * new), gathered, found)
+        after = jax.vmap(lambda one: doubles.push(dynamics, one))(flow)
+        return after, weight * discount, gathered
+
+    first = jnp.stack([dynamics.mdp.initial] * len(tables))
+    empty = jnp.zeros((*first.shape, tables[0].shape[-1]))
+    shapes = jax.eval_shape(at_step, jnp.int32(0), first, empty)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return over_time(horizon, forward, (first, jnp.ones(()), nothing))[2]
+
+
+def _earned(dynamics: doubles.Dynamics, horizon: jax.Array) -> Callable[..., jax.Array]:
+    """The `at_step` of expected rewards, [K]."""
+
+    def at_step(time, distributions, flows):
+        del distributions
+        rewards = rewards_at(dynamics.mdp, time, horizon).ravel()
+        return weighted(flows.reshape(len(flows), -1), rewards)
+
+    return at_step
+
+
 @in_double
 def expected_return(
     mdp: TabularMDP, policy: jax.Array, horizon: jax.Array, *, discount: jax.Array | float = 1.0
 ) -> jax.Array:
     """Exact expected return of a policy, [T, S, A] or [S, A]; see the head of the file."""
     dynamics, discount = doubles.dynamics(mdp), widened(discount, mdp.transition.dtype)
-
-    def forward(time, carry):
-        distribution, weight, gathered = carry
-        flow = flow_of(distribution, policy, time)
-        earned = weighted(flow.ravel(), rewards_at(dynamics.mdp, time, horizon).ravel())
-        gathered = gathered + rounded(weight * earned)
-        return doubles.push(dynamics, flow), weight * discount, gathered
-
-    start = (dynamics.mdp.initial, jnp.ones(()), jnp.zeros(()))
-    return over_time(horizon, forward, start)[2].astype(mdp.transition.dtype)
+    earned = _gathered(dynamics, (policy,), horizon, discount, _earned(dynamics, horizon))
+    return earned[0].astype(mdp.transition.dtype)
 
 
-@in_double
 def regret(
     mdp: TabularMDP,
     expert: jax.Array,
@@ -247,21 +283,40 @@ def regret(
     Raises:
         ValueError: nothing bounds the horizon statically.
     """
-    chex.assert_equal_shape_suffix([expert, policy, mdp.transition[..., 0]], 2)
-    rows = [table.shape[0] for table in (expert, policy) if table.ndim == 3]
+    return _compared(mdp, expert, (policy,), horizon, discount, max_horizon)[0]
+
+
+def judged(
+    mdp: TabularMDP,
+    expert: jax.Array,
+    policy: jax.Array,
+    horizon: jax.Array | int,
+    *,
+    discount: jax.Array | float = 1.0,
+    max_horizon: int | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`regret` with the expected returns of policy and expert, in one pass; arguments as there."""
+    lost, earned = _compared(mdp, expert, (policy, expert), horizon, discount, max_horizon)
+    return lost, earned[0], earned[1]
+
+
+@in_double
+def _compared(mdp, expert, tables, horizon, discount, max_horizon):
+    """The regret of the first of K policies and, where there are several, their returns [K]."""
+    chex.assert_equal_shape_suffix([expert, *tables, mdp.transition[..., 0]], 2)
+    rows = [table.shape[0] for table in (expert, *tables) if table.ndim == 3]
     bound = max_horizon or (rows[0] if rows else _concrete(horizon))
     horizon = jnp.asarray(horizon).astype(jnp.int32)
     dynamics, discount = doubles.dynamics(mdp), widened(discount, mdp.transition.dtype)
-    gaps = _advantage_gaps(dynamics, expert, policy, horizon, bound, discount)
+    gaps = _advantage_gaps(dynamics, expert, tables[0], horizon, bound, discount)
+    earned = _earned(dynamics, horizon)
 
-    def forward(time, carry):
-        distribution, weight, gathered = carry
-        gathered = gathered + rounded(weight * weighted(distribution, gaps[time]))
-        after = doubles.push(dynamics, flow_of(distribution, policy, time))
-        return after, weight * discount, gathered
+    def at_step(time, distributions, flows):
+        lost = weighted(distributions[0], gaps[time])
+        return lost, earned(time, distributions, flows) if len(tables) > 1 else None
 
-    start = (dynamics.mdp.initial, jnp.ones(()), jnp.zeros(()))
-    return over_time(horizon, forward, start)[2].astype(mdp.transition.dtype)
+    found = _gathered(dynamics, tables, horizon, discount, at_step)
+    return jax.tree.map(lambda leaf: leaf.astype(mdp.transition.dtype), found)
 
 
 def _advantage_gaps(

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from imitax.core.distributions import inverse_cdf
-from imitax.numerics.sums import add_up
 from imitax.tabular.mdp import TabularMDP, at, put
 
 BLOCK = 32
@@ -84,9 +83,8 @@ def tally(row: jax.Array, pair: jax.Array, weight: jax.Array) -> jax.Array:
     """Add weights [B] to the entries `pair` [B], int32, of a row [P]; exact for small integers."""
     if row.shape[0] > COMPARED:
         return row.at[pair].add(weight)
-    numbers = jnp.arange(row.shape[0])
-    hits = [jnp.where(pair[n] == numbers, weight[n], 0.0) for n in range(pair.shape[0])]
-    return row + add_up(hits).astype(row.dtype)
+    hits = jnp.where(pair[:, None] == jnp.arange(row.shape[0]), weight[:, None], 0.0)
+    return row + jnp.sum(hits, axis=0).astype(row.dtype)  # whole numbers: exact in any order
 
 
 def count(

@@ -93,8 +93,7 @@ def _exact(env, instance, policy, num_episodes):
     expert, learner = (
         tabulate(one, env.num_states, capacity.horizon) for one in (instance.expert, policy)
     )
-    lost = exact.regret(mdp, expert, learner, horizon, max_horizon=capacity.horizon)
-    returns = [exact.expected_return(mdp, table, horizon) for table in (learner, expert)]
+    lost, *returns = exact.judged(mdp, expert, learner, horizon, max_horizon=capacity.horizon)
     return lost, *returns
 
 

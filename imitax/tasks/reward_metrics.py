@@ -43,8 +43,14 @@ def expected_value_difference(
         horizon: number of actions.
         max_horizon: static bound on it.
     """
-    best = exact.optimal_plan(mdp, horizon, max_horizon).policy
-    planned = exact.optimal_plan(mdp, horizon, max_horizon, reward=recovered).policy
+
+    def plan(reward=None):
+        return exact.optimal_plan(mdp, horizon, max_horizon, reward=reward).policy
+
+    if mdp.final_reward is None:
+        best, planned = jax.vmap(plan)(jnp.stack([true_reward(mdp), recovered]))
+    else:
+        best, planned = plan(), plan(recovered)
     return exact.regret(mdp, best, planned, horizon)
 
 

@@ -203,15 +203,14 @@ def _advance(key, config: GAILConfig, problem: Problem, state: GAILState):
         0, _stride(config), lambda _, state: _play(key, config, problem, state), state
     )
     last = jnp.exp(state.log_policy)
-    pairs = (
-        (flow_policy(state.flow_sum, last), _mean_critic(state)),
-        (last, _critic_shown(config, state.critic)),
-    )
-    for policy, critic in pairs:
-        found = gaps(config, problem, policy, critic)
-        better = found.own < state.best.own
-        best = (jnp.where(better, policy, state.best_policy), _choose(better, found, state.best))
-        state = state._replace(best_policy=best[0], best=best[1])
+    policies = jnp.stack([flow_policy(state.flow_sum, last), last])
+    critics = jnp.stack([_mean_critic(state), _critic_shown(config, state.critic)])
+    found = jax.vmap(lambda *pair: gaps(config, problem, *pair))(policies, critics)
+    for i in range(2):
+        own = jax.tree.map(lambda leaf, i=i: leaf[i], found)
+        better = own.own < state.best.own
+        policy = jnp.where(better, policies[i], state.best_policy)
+        state = state._replace(best_policy=policy, best=_choose(better, own, state.best))
     state = state._replace(converged=state.best.own < target_gap(config))
     return state, _metrics(problem, state.best.plain, jnp.int32(0))
 

@@ -155,18 +155,26 @@ def gaps(settings: GAILConfig, problem: Problem, policy: jax.Array, critic: jax.
     expert = expert_seen(settings, problem)
     flow = exact.flows(mdp, policy, horizon, len(policy))
     learner = seen(settings, flow, horizon)
-    random = _causal_entropy(flow, policy, horizon)
+    surprise, ones = -jnp.log(jnp.maximum(policy, TINY)), jnp.ones_like(flow)
     if settings.divergence == "tv":
         hard, soft = best_returns(mdp, critic, entropy, horizon)
-        rest = _total(jnp.abs(expert - learner), horizon) - moments.pairing(expert, critic, horizon)
+        apart, known, random = _pairings(
+            horizon, (jnp.abs(expert - learner), ones), (expert, critic), (flow, surprise)
+        )
+        rest = apart - known
         own = rest + soft - rounded(entropy * random)
         return Gaps(sums.per_step(own, horizon), sums.per_step(rest + hard, horizon))
     logit = optimal_logit(expert, learner, settings.bound)
     reward = reward_form(settings.reward, logit)
     soft = best_returns(mdp, reward, entropy, horizon)[1]
-    own = soft - moments.pairing(learner, reward, horizon) - rounded(entropy * random)
-    ceiling = _total(_cross_entropy(expert, learner, expert_share(logit)), horizon)
-    known = _total(expert * jnp.log(jnp.maximum(critic, TINY)), horizon)
+    earned, random, ceiling, known = _pairings(
+        horizon,
+        (learner, reward),
+        (flow, surprise),
+        (_cross_entropy(expert, learner, expert_share(logit)), ones),
+        (expert * jnp.log(jnp.maximum(critic, TINY)), ones),
+    )
+    own = soft - earned - rounded(entropy * random)
     fooled = -jnp.log(jnp.maximum(1.0 - critic, TINY))
     plain = ceiling - known + moments.best_return(mdp, fooled, horizon)
     return Gaps(sums.per_step(own, horizon), sums.per_step(plain, horizon))
@@ -193,12 +201,10 @@ def best_returns(
     return sums.weighted(mdp.initial, hard), sums.weighted(mdp.initial, soft)
 
 
-def _causal_entropy(flow: jax.Array, policy: jax.Array, horizon: jax.Array) -> jax.Array:
-    return moments.pairing(flow, -jnp.log(jnp.maximum(policy, TINY)), horizon)
-
-
-def _total(table: jax.Array, horizon: jax.Array) -> jax.Array:
-    return moments.pairing(table, jnp.ones_like(table), horizon)
+def _pairings(horizon: jax.Array, *pairs: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """`moments.pairing` of each of K pairs of tables, in one loop, [K]."""
+    left, right = (jnp.stack(side) for side in zip(*pairs, strict=True))
+    return jax.vmap(moments.pairing, in_axes=(0, 0, None))(left, right, horizon)
 
 
 def _cross_entropy(expert: jax.Array, learner: jax.Array, share: jax.Array) -> jax.Array:

@@ -140,7 +140,7 @@ def _tabular(config: MaxEntConfig) -> Algorithm:
         theta = jnp.zeros(shape, problem.params.mdp.transition.dtype)
         here = likelihood(problem, config, theta)
         memory = lbfgs.empty(here.gradient.ravel())
-        direction = _direction(memory, here)
+        direction = _steepest(here)
         one, converged = jnp.ones((), theta.dtype), _is_flat(here, config)
         return MaxEntState(theta, here, direction, one, memory, converged, jnp.bool_(False))
 
@@ -207,7 +207,7 @@ def _retreat(state: MaxEntState) -> MaxEntState:
     shorter = state._replace(step_size=0.5 * state.step_size)
     memory = lbfgs.empty(state.here.gradient.ravel())
     steepest = state._replace(
-        direction=_direction(memory, state.here),
+        direction=_steepest(state.here),
         step_size=jnp.ones_like(state.step_size),
         memory=memory,
         stalled=state.memory.count == 0,
@@ -215,8 +215,8 @@ def _retreat(state: MaxEntState) -> MaxEntState:
     return _either(shorter.step_size < SHORTEST, steepest, shorter)
 
 
-def _direction(memory: lbfgs.Memory, here: Likelihood) -> jax.Array:
-    return lbfgs.direction(memory, here.gradient.ravel()).reshape(here.gradient.shape)
+def _steepest(here: Likelihood) -> jax.Array:
+    return lbfgs.steepest(here.gradient.ravel()).reshape(here.gradient.shape)
 
 
 def _advance(
@@ -224,6 +224,7 @@ def _advance(
 ) -> MaxEntState:
     move, change = trial - state.theta, there.gradient - state.here.gradient
     memory = lbfgs.remember(state.memory, move.ravel(), change.ravel())
-    direction, one = _direction(memory, there), jnp.ones_like(state.step_size)
+    direction = lbfgs.direction(memory, there.gradient.ravel()).reshape(trial.shape)
+    one = jnp.ones_like(state.step_size)
     converged = _is_flat(there, config)
     return MaxEntState(trial, there, direction, one, memory, converged, jnp.bool_(False))
