@@ -14,6 +14,7 @@ from imitax.cli.fit_notes import below_recorded, choose_horizon, count
 from imitax.core import errors
 from imitax.core.errors import SpecError
 from imitax.core.family import Family, check_subsample
+from imitax.core.types import Metrics
 from imitax.data import DataError, Recorded, load
 from imitax.tasks.demonstrations import check_shortest
 from imitax.tasks.evaluate import NUM_EPISODES
@@ -131,15 +132,17 @@ def _rows(task: Task, fitted: Fitted) -> list[tuple[str, ...]]:
     for index, number in enumerate(task.num_demos):
         diverged = f"{fitted.diverged[index].sum()} of {task.num_seeds}"
         label = f"learner, {count(number, 'demonstration')}"
-        fit = _fit(fitted.gradient_updates[index], fitted.fit_converged[index])
+        fit = _fit(fitted.metrics, index)
         rows.append((label, *_returns(fitted.learner_return[index]), *fit, diverged))
     rows.append(("recorded episodes", *_returns(task.recorded.episode_return), "", "", ""))
     rows.append(("our expert", *_returns(fitted.expert_return[0]), "", "", ""))
     return rows
 
 
-def _fit(updates: Array, converged: Array) -> tuple[str, str]:
+def _fit(metrics: Metrics, index: int) -> tuple[str, str]:
     """Mean gradient updates, and in how many seeds the fit was not done."""
+    found = metrics.gradient_updates, metrics.fit_converged
+    updates, converged = (np.asarray(leaf)[index] for leaf in found)
     known = np.all(converged >= 0)
     unconverged = f"{np.sum(converged == 0)} of {len(converged)}" if known else "-"
     return f"{np.mean(updates):.0f}", unconverged

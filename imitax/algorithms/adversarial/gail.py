@@ -64,7 +64,6 @@ from imitax.algorithms.adversarial.gail_steps import (
 from imitax.core.config import check_settings
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
-from imitax.core.train import blank_metrics
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.numerics import sums
 from imitax.numerics.sums import rounded
@@ -231,7 +230,7 @@ def _advance_sampled(key, config: GAILConfig, problem: Problem, state: GAILState
 
 
 def _metrics(problem: Problem, gap: jax.Array, environment_steps: jax.Array) -> Metrics:
-    return blank_metrics()._replace(
+    return Metrics(
         expert_labels=num_labels(problem),
         environment_steps=environment_steps,
         equilibrium_gap=gap,

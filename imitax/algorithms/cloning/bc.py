@@ -18,7 +18,6 @@ import jax.numpy as jnp
 from imitax.core.config import check_settings, config, labels_setting, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
-from imitax.core.train import blank_metrics
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.networks import fit as supervised
 from imitax.networks import least_squares, plateau, training
@@ -95,7 +94,7 @@ def _tabular(env: Family, config: TabularBCConfig) -> Algorithm:
 
     def step(key, problem: Problem, state: TabularBCState):
         del key
-        metrics = blank_metrics()._replace(expert_labels=num_labels(problem, config.labels))
+        metrics = Metrics(expert_labels=num_labels(problem, config.labels))
         counts = problem.demonstrations.require_counts()
         return state._replace(table=table(problem, counts)), metrics
 
@@ -136,7 +135,7 @@ def _network(env: Family, config: NetworkBCConfig) -> Algorithm:
         del problem
         data = state.data
         fit = advance(key, network, config, state.fit, data)
-        metrics = blank_metrics()._replace(expert_labels=data.size)
+        metrics = Metrics(expert_labels=data.size)
         converged = state.converged
         if not (is_counted or is_exact):
             converged = training.is_done(config, fit, data)

@@ -32,8 +32,7 @@ from imitax.algorithms.inverse.maxent_networks import NetworkMaxEntConfig, netwo
 from imitax.core.config import check_settings, config, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
-from imitax.core.train import blank_metrics
-from imitax.core.types import Algorithm, Demand, Problem
+from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.numerics import lbfgs, sums
 from imitax.tabular import moments, soft
 from imitax.tasks.demonstrations import num_labels
@@ -152,7 +151,7 @@ def _tabular(config: MaxEntConfig) -> Algorithm:
         is_better = _is_better(state, there)
         state = _either(is_better, accepted, _retreat(state))
         shown = num_labels(problem)
-        metrics = blank_metrics()._replace(expert_labels=shown, moment_gap=state.here.moment_gap)
+        metrics = Metrics(expert_labels=shown, moment_gap=state.here.moment_gap)
         return state, metrics
 
     def policy(problem: Problem, state: MaxEntState) -> Policy:

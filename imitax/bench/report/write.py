@@ -30,7 +30,6 @@ from imitax.bench.report import scores as sections
 from imitax.bench.report.figures import labels as label_figures
 from imitax.bench.report.figures import regret, returns
 from imitax.bench.results.reading import (
-    KEYS,
     ReportError,
     RewardMaps,
     incomplete,
@@ -39,6 +38,7 @@ from imitax.bench.results.reading import (
     read_results,
     read_rewards,
 )
+from imitax.bench.schema import KEYS
 
 __all__ = ["ReportError", "write_report"]
 

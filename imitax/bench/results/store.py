@@ -28,7 +28,6 @@ import pyarrow.parquet as pq
 from imitax.bench.errors import StoreError
 from imitax.bench.files import create, replace
 from imitax.bench.plans.plan import ALONE, Chunk, Group, Plan, Share, all_chunks
-from imitax.bench.programs import curves
 from imitax.bench.provenance import timestamp
 from imitax.bench.results.manifest import (
     add_programs,
@@ -39,41 +38,12 @@ from imitax.bench.results.manifest import (
     share_path,
 )
 from imitax.bench.runs.local import Result, Stats
+from imitax.bench.schema import CURVES, to_table
 
 try:
     import fcntl
 except ImportError:  # no such locks on Windows
     fcntl = None
-
-SCHEMA = pa.schema(
-    [
-        pa.field("environment", pa.string(), nullable=False),
-        pa.field("algorithm", pa.string(), nullable=False),
-        pa.field("horizon", pa.int32(), nullable=False),
-        pa.field("num_demos", pa.int32(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("regret", pa.float64(), nullable=False),
-        pa.field("learner_return", pa.float64(), nullable=False),
-        pa.field("expert_return", pa.float64(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("expert_labels", pa.int64(), nullable=False),
-        pa.field("environment_steps", pa.int64(), nullable=False),
-        pa.field("knows_dynamics", pa.bool_(), nullable=False),
-        pa.field("reward_form", pa.string(), nullable=False),
-        pa.field("iterations", pa.int64(), nullable=False),
-        pa.field("converged", pa.bool_()),
-        pa.field("moment_gap", pa.float64()),
-        pa.field("equilibrium_gap", pa.float64()),
-        pa.field("expected_value_difference", pa.float64()),
-        pa.field("epic_distance", pa.float64()),
-        pa.field("gradient_updates", pa.int64(), nullable=False),
-        pa.field("training_loss", pa.float64()),
-        pa.field("held_out_loss", pa.float64()),
-        pa.field("fit_converged", pa.bool_()),
-    ]
-)
-"""Columns of the result files; null where a metric has no meaning."""
-
 
 Maps = tuple[np.ndarray, np.ndarray]
 """True and recovered reward, [rows, columns] each."""
@@ -209,7 +179,7 @@ class Store:
             self._write_rewards((result.chunk.environment, result.chunk.algorithm), result.rewards)
         name = file_name(result.chunk)
         if self.curves is not None and result.curve is not None:
-            _write_table(self.curves / name, to_table(result.curve, curves.SCHEMA))
+            _write_table(self.curves / name, to_table(result.curve, CURVES))
         _write_table(self.results / name, to_table(result.columns))
 
     def add_program(self, stats: Stats) -> None:
@@ -238,15 +208,6 @@ class Store:
 
 def _json(record: Mapping[str, Any]) -> bytes:
     return (json.dumps(record, indent=2) + "\n").encode()
-
-
-def to_table(columns: dict[str, np.ndarray], schema: pa.Schema = SCHEMA) -> pa.Table:
-    """The Arrow table of a chunk's columns, by default with the schema of the result files."""
-    arrays = [
-        pa.array(columns[field.name], type=field.type, from_pandas=field.nullable)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
