@@ -1,4 +1,4 @@
-"""Files of a directory of results: `imitax.core.files` with the harness's error, and their names."""
+"""Files of results: `imitax.core.files` with the harness's own error, and specs in file names."""
 
 import re
 from collections.abc import Callable

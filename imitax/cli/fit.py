@@ -11,6 +11,7 @@ from imitax.bench.analysis.statistics import Interval, interquartile_mean, mean_
 from imitax.bench.fits.fit import Array, Fitted, Task, fit
 from imitax.bench.fits.store import check_free, load_policy, save
 from imitax.cli.fit_notes import below_recorded, choose_horizon, count
+from imitax.cli.terminal import aligned
 from imitax.core import errors
 from imitax.core.errors import SpecError
 from imitax.core.family import Family, check_subsample
@@ -93,7 +94,7 @@ def describe(task: Task, fitted: Fitted) -> str:
         f"Demonstrations: {Path(recorded.path).name} ({recorded.layout}), "
         f"{count(len(recorded.length), 'episode')}, {count(recorded.length.sum(), 'step')}",
         "",
-        *_aligned([_HEADER, *_rows(task, fitted)]),
+        *aligned([_HEADER, *_rows(task, fitted)], right=True),
         "",
         "Intervals are over seeds; those of the recorded episodes are over episodes.",
         *_notes(task, fitted),
@@ -175,13 +176,3 @@ def _notes(task: Task, fitted: Fitted) -> list[str]:
     if fitted.diverged.any():
         notes.append("Diverged seeds are left out of the returns; the last column counts them.")
     return [*notes, *below_recorded(task, fitted)]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as text in columns: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return lines

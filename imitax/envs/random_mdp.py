@@ -8,6 +8,7 @@ from imitax.core.errors import SpecError
 from imitax.core.family import subsampling
 from imitax.envs.tabular import TabularFamily, working_precision
 from imitax.experts.planning import planned
+from imitax.numerics.draws import below
 from imitax.tabular.mdp import TabularMDP
 
 SPARSE_RATIO = 8
@@ -42,7 +43,7 @@ def distinct(uniform: jax.Array, size: int) -> jax.Array:
 
     def add(i, chosen):
         last = size - count + i
-        number = jnp.minimum((uniform[i] * (last + 1)).astype(jnp.int32), last)
+        number = below(uniform[i], last + 1)
         taken = jnp.any(chosen == number[..., None], axis=-1)
         return chosen.at[..., i].set(jnp.where(taken, last, number))
 

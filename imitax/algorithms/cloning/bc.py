@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import check_settings, config, labels_setting, setting
+from imitax.core.config import config, labels_setting, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
+from imitax.core.representation import represented
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.networks import fit as supervised
 from imitax.networks import least_squares, plateau, training
@@ -74,10 +75,8 @@ def bc(env: Family, config: TabularBCConfig | NetworkBCConfig | None = None) -> 
     Raises:
         SpecError: a setting out of range, or without meaning on this environment.
     """
-    if config is None:
-        config = TabularBCConfig() if env.is_tabular else NetworkBCConfig()
-    check_settings(config, "bc")
-    return _tabular(env, config) if isinstance(config, TabularBCConfig) else _network(env, config)
+    table, network = (TabularBCConfig, _tabular), (NetworkBCConfig, _network)
+    return represented(env, config, "bc", table, network)
 
 
 def _tabular(env: Family, config: TabularBCConfig) -> Algorithm:

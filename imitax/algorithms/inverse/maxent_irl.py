@@ -29,9 +29,10 @@ import jax
 import jax.numpy as jnp
 
 from imitax.algorithms.inverse.maxent_networks import NetworkMaxEntConfig, network_maxent
-from imitax.core.config import check_settings, config, setting
+from imitax.core.config import config, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
+from imitax.core.representation import represented
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.numerics import lbfgs, sums
 from imitax.tabular import moments, soft
@@ -123,15 +124,13 @@ def maxent_irl(env: Family, config: MaxEntConfig | NetworkMaxEntConfig | None = 
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    if config is None:
-        config = MaxEntConfig() if env.is_tabular else NetworkMaxEntConfig()
-    if isinstance(config, NetworkMaxEntConfig):
-        return network_maxent(env, config)
-    check_settings(config, "maxent-irl")
-    return _tabular(config)
+    table, network = (MaxEntConfig, _tabular), (NetworkMaxEntConfig, network_maxent)
+    return represented(env, config, "maxent-irl", table, network)
 
 
-def _tabular(config: MaxEntConfig) -> Algorithm:
+def _tabular(env: Family, config: MaxEntConfig) -> Algorithm:
+    del env
+
     def init(key, problem: Problem):
         del key
         features = _features(problem, config)

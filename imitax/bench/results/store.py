@@ -15,7 +15,6 @@ may be computed in one directory or in several, and directories merge by copying
 import hashlib
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imitax.bench.errors import StoreError
-from imitax.bench.files import create, replace
+from imitax.bench.files import create, replace, slug
 from imitax.bench.plans.plan import ALONE, Chunk, Group, Plan, Share, all_chunks
 from imitax.bench.provenance import timestamp
 from imitax.bench.results.manifest import (
@@ -203,7 +202,7 @@ class Store:
         buffer = io.BytesIO()
         true, recovered = (np.asarray(kind, float) for kind in rewards)
         np.savez(buffer, environment=pair[0], algorithm=pair[1], true=true, recovered=recovered)
-        replace(folder / f"{_slug(pair)}.npz", buffer.getvalue())
+        replace(folder / f"{_name(pair)}.npz", buffer.getvalue())
 
 
 def _json(record: Mapping[str, Any]) -> bytes:
@@ -219,11 +218,11 @@ def _write_table(path: Path, table: pa.Table) -> None:
 def file_name(chunk: Chunk) -> str:
     """A readable file name, unique by the hash at its end."""
     cell = f"H{chunk.horizon}_N{chunk.num_demos}_{chunk.first_seed:07d}"
-    return f"{_slug(chunk, cell)}.parquet"
+    return f"{_name(chunk, cell)}.parquet"
 
 
-def _slug(key: Sequence[Any], *more: str) -> str:
+def _name(key: Sequence[Any], *more: str) -> str:
     """A name for a file, from what begins with an environment and an algorithm."""
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
-    parts = [re.sub(r"[^A-Za-z0-9.]+", "-", text)[:60] for text in key[:2]]
+    parts = [slug(text, 60) for text in key[:2]]
     return "_".join([*parts, *more, digest])
