@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.peer import alternate, rates, table
 from benchmarks.peer.environments import BuildError, pins, python_of
+from imitax.core.files import replace
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -171,9 +172,7 @@ def save(directory: Path, report: dict[str, Any]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     texts = {"peers.json": json.dumps(report, indent=1) + "\n", "peers.md": table.markdown(report)}
     for name, text in texts.items():
-        draft = directory / f".{name}.{os.getpid()}"
-        draft.write_text(text)
-        draft.replace(directory / name)
+        replace(directory / name, text.encode())
 
 
 def render(directory: Path) -> int:

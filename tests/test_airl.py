@@ -19,6 +19,7 @@ from imitax.core.types import Capacity
 from imitax.games import critic as critics
 from imitax.games import shaped_player
 from imitax.games.pairs import Expert, Pairs, Seen
+from imitax.networks.mlp import MLP
 from imitax.numerics import blocks
 from imitax.rl.actor_critic import actor
 from imitax.rl.ppo import Rollout
@@ -128,7 +129,7 @@ def test_loss():
     mix = np.random.default_rng(5).random(24)
     chosen = config(inputs="state-action", absorbing=True)
     critic = critics.critic(ACTOR, chosen, "jensen-shannon", absorbing=True)
-    potential = shaped_player.Net(chosen.discriminator_hidden, 1)
+    potential = MLP(chosen.discriminator_hidden, 1)
     with jax.enable_x64(True):
         weights = jax.tree.map(jnp.float64, state[:2])
         rows = (real, fake, jnp.asarray(mix))

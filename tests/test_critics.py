@@ -24,8 +24,9 @@ from imitax.games import critic as critics
 from imitax.games.critic import DiscriminatorSettings
 from imitax.games.pairs import Pairs
 from imitax.networks import spectral as library
+from imitax.networks.mlp import MLP
 from imitax.numerics import blocks
-from imitax.rl.actor_critic import Net, actor
+from imitax.rl.actor_critic import actor
 
 FORMS = ("softplus", "log", "logit", "fairl")
 
@@ -307,7 +308,7 @@ def power_method(params, vectors, count, limit=1.0):
 @functools.cache
 def convolutional():
     """A network with dense and convolutional kernels, some above any limit and some below."""
-    params = Net((7, 5), 3, image=True).init(jax.random.key(8), jnp.zeros((1, 4, 4, 2)))
+    params = MLP((7, 5), 3, image=True).init(jax.random.key(8), jnp.zeros((1, 4, 4, 2)))
     rng = np.random.default_rng(9)
     scale = iter([2.0, 0.01, 2.0, 0.05])
 

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 import imitax
-from imitax.bench.programs.curves import EPISODES, SCHEMA
-from imitax.bench.results.store import to_table
+from imitax.bench.programs.curves import EPISODES
 from imitax.bench.runs.local import Sweep, concatenate, resolve, run
-from imitax.core.train import _stop, blank_metrics
-from imitax.core.types import Algorithm, Demand
+from imitax.bench.schema import CURVES, to_table
+from imitax.core.train import _stop
+from imitax.core.types import Algorithm, Demand, Metrics
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 
@@ -35,7 +35,7 @@ def counter(limit, enough):
         del problem
         steps = state.steps + 1
         drawn = state.drawn + jax.random.uniform(key)
-        return Count(steps, drawn, steps >= enough), blank_metrics()._replace(expert_labels=steps)
+        return Count(steps, drawn, steps >= enough), Metrics(expert_labels=steps)
 
     def init(key, problem):
         del key, problem
@@ -136,9 +136,9 @@ def test_a_checkpoint_is_the_policy_of_a_shorter_training(lane):
 
 def test_the_columns_are_those_of_the_files(lane):
     (_, curve), _ = lane
-    assert list(curve.columns.sort_values()) == sorted(SCHEMA.names)
-    table = to_table({name: curve[name].to_numpy() for name in curve}, SCHEMA)
-    assert table.schema.equals(SCHEMA)
+    assert list(curve.columns.sort_values()) == sorted(CURVES.names)
+    table = to_table({name: curve[name].to_numpy() for name in curve}, CURVES)
+    assert table.schema.equals(CURVES)
 
 
 def test_tabular_rows_are_the_same_bits_with_curves():

@@ -116,7 +116,7 @@ def _no_collectives():
             config = group.tasks[0].algorithm.config
             alone = seed_blocks.build(networks(32).sweep, group, seed_mesh(1), block=32)
             rows = [each(0, 32, 4, 2, config).row for each in (program, alone)]
-            for one, other in zip(*rows, strict=True):
+            for one, other in zip(*map(jax.tree.leaves, rows), strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
     summed = jax.jit(jnp.sum, in_shardings=program.compiled.input_shardings[0][0])
     text = summed.lower(jax.ShapeDtypeStruct((32,), jnp.int32)).compile().as_text()

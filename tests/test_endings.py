@@ -10,8 +10,8 @@ from probes import GAMES, Probe
 
 import imitax
 from imitax.bench.report.markdown import given_table
-from imitax.bench.results.store import SCHEMA
 from imitax.bench.runs.local import Sweep, collect
+from imitax.bench.schema import RESULTS
 from imitax.bench.spec_facts import is_variable_horizon
 from imitax.core import policies
 from imitax.envs.endings import GYMNAX
@@ -110,7 +110,7 @@ def test_rows_and_the_report_say_what_was_known():
     sizes = "num_envs=4,rollout=8,batch_size=16,rounds=1,epochs=1,hidden=8"
     game = f"gail:discriminator_batch=16,discriminator_hidden=8,discriminator_steps=1,{sizes}"
     rows = pd.DataFrame(collect(Sweep.grid(["lane"], [game, "expert"], [4], [2], seeds=2)))
-    assert set(rows) == set(SCHEMA.names)
+    assert set(rows) == set(RESULTS.names)
     told = rows.groupby("algorithm")["reward_form"].unique()
     assert told["expert"].tolist() == [""]
     assert next(x for name, x in told.items() if name != "expert") == ["softplus (ends are bad)"]

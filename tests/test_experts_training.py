@@ -215,14 +215,14 @@ def test_a_training_that_is_interrupted_leaves_the_old_pair(tmp_path, monkeypatc
     """The archive is replaced before its manifest: what is between the two is refused."""
     held = files.write(tmp_path, manifest_of("x"), tiny_policies(0))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    whole = files._replace
+    whole = files.replace
 
     def interrupted(path, content):
         if path.suffix == ".npz":
             raise KeyboardInterrupt
         whole(path, content)
 
-    monkeypatch.setattr(files, "_replace", interrupted)
+    monkeypatch.setattr(files, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         files.write(tmp_path, manifest_of("x"), tiny_policies(1))
     assert {path.name: path.read_bytes() for path in held.parent.iterdir()} == before

@@ -142,7 +142,7 @@ def test_subsets_are_nested_and_differ_between_seeds(small):
     assert np.sort(order, axis=1).tolist() == [[0, 1, 2, 3, 4]] * 3
     assert len(np.unique(order, axis=0)) == 3
     steps = np.cumsum(asked.recorded.length[order], axis=1)
-    np.testing.assert_array_equal(result.labels, steps[:, [0, 1, 3]].T)
+    np.testing.assert_array_equal(result.metrics.expert_labels, steps[:, [0, 1, 3]].T)
     rows = store.table(asked, result)
     assert rows.recorded_return.tolist() == [
         pytest.approx(asked.recorded.episode_return[order[seed][:number]].mean())
@@ -156,7 +156,9 @@ def test_row_depends_neither_on_the_other_rows_nor_on_chunks(small, monkeypatch)
     monkeypatch.setattr(fitting, "_CHUNK", 2)
     alone = fitting.fit(asked._replace(num_demos=(2,)))
     assert alone.learner_return.shape == (1, 3)
-    np.testing.assert_array_equal(alone.labels[0], result.labels[1])
+    np.testing.assert_array_equal(
+        *(found.metrics.expert_labels[i] for i, found in enumerate((alone, result)))
+    )
     np.testing.assert_allclose(alone.learner_return[0], result.learner_return[1], atol=0.5)
     leaves = jax.tree.leaves(alone.policy), jax.tree.leaves(result.policy)
     for here, there in zip(*leaves, strict=True):
@@ -275,7 +277,7 @@ def test_recorded_episodes_are_subsampled(tmp_path):
         4,
         env="CartPole-v1:subsample=3",
     )
-    labels = np.asarray(fitting.fit(asked).labels)[0]
+    labels = np.asarray(fitting.fit(asked).metrics.expert_labels)[0]
     lengths = 10 + fitting.orders(asked)[:, :4]
     assert np.all(
         (np.sum(lengths // 3, axis=1) <= labels) & (labels <= np.sum(-(-lengths // 3), axis=1))

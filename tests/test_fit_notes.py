@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from imitax.bench.fits.fit import Fitted
 from imitax.cli import fit
 from imitax.cli.fit_notes import time_limit
 from imitax.core.policies import Policy
+from imitax.core.types import Metrics
 
 SHAPES = {"CartPole-v1": (4, None), "Pendulum-v1": (3, 1), "sine-path": (2, 2)}
 """Numbers in an observation, and in an action that is not discrete."""
@@ -91,12 +93,14 @@ def result(task, returns=((200.0,) * 8,) * 2, converged=1) -> Fitted:
         expert_return=np.nan * ones,
         regret=np.nan * ones,
         diverged=np.zeros(earned.shape, bool),
-        labels=ones.astype(np.int32),
-        gradient_updates=np.full(earned.shape, 2800, np.int32),
-        training_loss=0.25 * ones,
-        held_out_loss=np.nan * ones,
-        fit_converged=np.broadcast_to(converged, earned.shape).astype(np.int32),
+        metrics=metrics(earned.shape, fit_converged=converged),
     )
+
+
+def metrics(shape, **changes) -> Metrics:
+    """What the learners of all seeds report."""
+    one = Metrics(expert_labels=1, gradient_updates=2800, training_loss=0.25)._replace(**changes)
+    return jax.tree.map(lambda value: np.broadcast_to(value, shape), one)
 
 
 LADDER = np.linspace(-1, 1, 8)
@@ -128,11 +132,11 @@ def test_labels_that_are_used_up_are_what_is_missing(tmp_path):
     words = ("--algorithm", "bc:labels=20")
     task = asked(tmp_path, "Pendulum-v1", [200] * 3, *words, reward=-0.75)
     found = result(task, [-400 + LADDER, -400 + LADDER], 1)
-    found = found._replace(labels=np.full((2, 8), 20, np.int32))
+    found = found._replace(metrics=metrics((2, 8), expert_labels=20, fit_converged=1))
     lines = [line for line in fit.describe(task, found).splitlines() if "far below" in line]
     assert len(lines) == 2
     assert all("more labels than labels=20 allows will help" in line for line in lines)
-    found = found._replace(fit_converged=np.zeros((2, 8), np.int32))
+    found = found._replace(metrics=metrics((2, 8), expert_labels=20, fit_converged=0))
     wanted = "give it more labels than labels=20 allows or more updates (num_steps)."
     assert fit.describe(task, found).count(wanted) == 2
 

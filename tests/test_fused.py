@@ -15,9 +15,10 @@ from imitax.games import critic as critics
 from imitax.games import critic_kernel, network_player
 from imitax.games.pairs import Expert, Seen
 from imitax.kernels import api, pallas, shapes, tiles
+from imitax.networks import mlp
+from imitax.networks.mlp import MLP
 from imitax.networks.normalisation import Normaliser
 from imitax.rl import actor_critic, ppo, ppo_kernel
-from imitax.rl.actor_critic import Net
 
 quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": "0"})
 """One program instead of a compilation for each operation; LLVM is not to try, it runs once."""
@@ -42,7 +43,7 @@ def second_loss(outputs, columns, numbers):
 
 
 def nets_of(activation):
-    return [Net(widths[1:-1], widths[-1], activation=activation) for widths in WIDTHS]
+    return [MLP(widths[1:-1], widths[-1], activation=activation) for widths in WIDTHS]
 
 
 def rows_of(key, steps, batch):
@@ -135,7 +136,7 @@ def test_rounded_slopes_keep_their_size(monkeypatch, size):
     [("tanh", 8, (4, 64, 64, 2)), ("relu", 100, (6, 32, 16, 16)), ("tanh", 1, (20, 128, 1))],
 )
 def test_outputs_are_those_of_flax(activation, rows, widths):
-    net = Net(widths[1:-1], widths[-1], activation=activation)
+    net = MLP(widths[1:-1], widths[-1], activation=activation)
 
     def both(key):
         params = net.init(key, jnp.zeros((1, widths[0])))
@@ -148,7 +149,7 @@ def test_outputs_are_those_of_flax(activation, rows, widths):
 
 
 def test_a_vector_of_weights_is_the_weights():
-    net = Net((32, 16), 3)
+    net = MLP((32, 16), 3)
     params = net.init(jax.random.key(2), jnp.zeros((1, 5)))
     vector, widths = shapes.flat(params), (5, 32, 16, 3)
     assert vector.shape == (shapes.size_of(widths),)
@@ -280,7 +281,7 @@ def test_discriminators_answer_alike(monkeypatch, settings):
 
 def test_what_is_differentiated_is_not_a_kernel(kernels_are_used):
     """Gradients, and gradients of gradients, are those of the network itself."""
-    net = Net((16,), 1)
+    net = MLP((16,), 1)
     inputs = jax.random.normal(jax.random.key(8), (8, 3))
     params = net.init(jax.random.key(9), inputs)
 
@@ -291,12 +292,12 @@ def test_what_is_differentiated_is_not_a_kernel(kernels_are_used):
 
         return jax.grad(norm)(params)
 
-    found = penalty(actor_critic.apply)
+    found = penalty(mlp.apply)
     wanted = penalty(lambda net, params, x: net.apply(params, x))
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), found, wanted)
-    text = str(jax.make_jaxpr(lambda: actor_critic.apply(net, params, inputs))())
+    text = str(jax.make_jaxpr(lambda: mlp.apply(net, params, inputs))())
     assert "fused_outputs" in text
-    assert "fused_outputs" not in str(jax.make_jaxpr(lambda: penalty(actor_critic.apply))())
+    assert "fused_outputs" not in str(jax.make_jaxpr(lambda: penalty(mlp.apply))())
 
 
 def test_penalised_and_normalised_discriminators_are_left_to_xla(kernels_are_used):
@@ -341,7 +342,7 @@ def test_the_kernels_lower_for_cuda(batch):
     def look(weights, inputs):
         return pallas.outputs(weights, inputs, on_gpu)
 
-    params = Net((64, 64), 2).init(jax.random.key(0), jnp.zeros((1, 4)))
+    params = MLP((64, 64), 2).init(jax.random.key(0), jnp.zeros((1, 4)))
     weights = [jnp.stack([leaf] * 3) for leaf in shapes.leaves(params)]
     cases = [(steps, [jnp.zeros((3, size))] * 3, rows), (look, weights, rows.inputs[:, 0])]
     for function, *args in cases:

@@ -50,7 +50,7 @@ def test_a_program_that_was_kept_gives_the_same_bits(monkeypatch, tmp_path, algo
     one, other = (program(7, 3, 5, 2, config) for program in (first, again))
     assert jax.tree.structure(one) == jax.tree.structure(other)
     jax.tree.map(np.testing.assert_array_equal, one, other)
-    assert float(one.row.expert_return[0]) > 0
+    assert float(one.row.outcome.expert_return[0]) > 0
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
@@ -61,7 +61,7 @@ def test_a_damaged_file_is_written_anew(monkeypatch, tmp_path, damage):
     path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
     again, config = a_program(monkeypatch, path)
     assert again.num_compilations == 1
-    assert np.isfinite(again(0, 4, 5, 2, config).row.regret).all()
+    assert np.isfinite(again(0, 4, 5, 2, config).row.outcome.regret).all()
     assert a_program(monkeypatch, path)[0].num_compilations == 0
 
 

@@ -8,8 +8,8 @@ from scipy import integrate, special, stats
 
 from imitax.core.distributions import EDGE, Normal, NormalMixture, Squashed
 from imitax.networks import losses
-from imitax.networks.head import Head, bounded
-from imitax.networks.mlp import LOG_SCALE_HIGH, LOG_SCALE_LOW, MLP
+from imitax.networks.head import LOG_SCALE_HIGH, LOG_SCALE_LOW, Head, bounded
+from imitax.networks.mlp import MLP
 
 NUM_SAMPLES, SIZE, NUM_COMPONENTS = 7, 2, 3
 LOW, HIGH = (-1.0, 2.0), (3.0, 2.5)

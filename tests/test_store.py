@@ -15,11 +15,11 @@ import pytest
 
 from imitax.bench.errors import StoreError
 from imitax.bench.plans.plan import Sweep, all_chunks, resolve
-from imitax.bench.programs import curves
 from imitax.bench.results.manifest import load_manifest
 from imitax.bench.results.reading import read_rewards
-from imitax.bench.results.store import SCHEMA, Store, file_name, to_table
+from imitax.bench.results.store import Store, file_name
 from imitax.bench.runs.local import Result, run
+from imitax.bench.schema import CURVES, RESULTS, to_table
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
 SWEEP = Sweep.grid(["reset-cliff"], ["bc"], [4, 6], [3], seeds=7, chunk_size=4)
@@ -66,7 +66,7 @@ def test_one_flat_file_per_chunk_with_the_schema(stored):
     assert sorted(path.name for path in files) == sorted(map(file_name, all_chunks(resolve(SWEEP))))
     assert all(path.name.startswith("reset-cliff_bc_H") for path in files)
     for path in files:
-        assert pq.read_schema(path).equals(SCHEMA)
+        assert pq.read_schema(path).equals(RESULTS)
     rows = table(stored.directory)
     assert len(rows) == 14
     assert rows["moment_gap"].isna().all()
@@ -80,7 +80,7 @@ def test_any_subset_of_the_files_can_be_read(stored, kept):
     (stored.results / ".half.parquet.tmp").write_bytes(b"PAR1 and then killed")
     rows = pd.read_parquet(stored.results)
     assert not rows.duplicated(KEYS).any()
-    assert list(rows.columns) == SCHEMA.names
+    assert list(rows.columns) == RESULTS.names
 
 
 def test_diverged_numbers_stay_and_meaningless_ones_are_null(computed):
@@ -148,7 +148,7 @@ def test_curves_are_files_beside_the_results(curved):
     names = sorted(path.name for path in store.results.iterdir())
     assert names == sorted(path.name for path in (store.directory / "curves").iterdir())
     for path in (store.directory / "curves").iterdir():
-        assert pq.read_schema(path).equals(curves.SCHEMA)
+        assert pq.read_schema(path).equals(CURVES)
     found = points(store.directory)
     assert len(found) == 2 * len(table(store.directory)) == 28
     assert not found.duplicated([*KEYS, "checkpoint"]).any()

@@ -12,8 +12,8 @@ import pytest
 from imitax.algorithms.interactive.dagger import TabularDaggerConfig
 from imitax.bench.plans.plan import Block, Sweep, all_chunks, chunks_of, largest_cell, resolve
 from imitax.bench.programs.program import as_arguments
-from imitax.bench.results.store import SCHEMA
 from imitax.bench.runs.local import collect, concatenate, run
+from imitax.bench.schema import RESULTS
 from imitax.core.errors import SpecError
 
 KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
@@ -35,7 +35,7 @@ def ran():
 
 def test_columns_are_those_of_the_files(ran):
     columns = concatenate(result.columns for result in ran[1])
-    assert set(columns) == set(SCHEMA.names)
+    assert set(columns) == set(RESULTS.names)
     assert {len(column) for column in columns.values()} == {3 * 4 * 7}
     assert columns["seed"].dtype == np.int64
     assert columns["regret"].dtype == np.float64

@@ -25,8 +25,7 @@ from imitax.bench.programs.program import AXIS, compiler_options, lower, seed_me
 from imitax.core.distributions import Certain, certain
 from imitax.core.keys import seed_keys
 from imitax.core.policies import mode_of
-from imitax.core.train import blank_metrics
-from imitax.core.types import Demand
+from imitax.core.types import Demand, Metrics
 from imitax.networks.normalisation import Normaliser
 from imitax.rl import actor_critic, ppo
 from imitax.tasks import rollout
@@ -182,7 +181,7 @@ def ppo_job() -> Job:
             place = (env, params, horizon)
             player, seen = ppo.collect(keys[0], actor, settings, *place, state.player)
             player = ppo.improve(keys[1], actor, settings, player, seen, seen.reward)
-            return Learner(player, state.converged), blank_metrics()
+            return Learner(player, state.converged), Metrics()
 
         def policy(problem, state):
             del problem

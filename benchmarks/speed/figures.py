@@ -1,12 +1,14 @@
 """The figures of a record: seeds per second, share of the roofline, efficiency over devices."""
 
-import os
+import io
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from imitax.core.files import replace
 
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#D55E00", "#000000")
 """Of Okabe and Ito's palette, one per workload in the order of the record."""
@@ -124,7 +126,7 @@ def _name(axes: Axes, x: str, y: str, *, legend: bool = True) -> None:
 
 
 def _save(figure: Figure, path: Path) -> str:
-    hidden = path.parent / f".{path.name}"
-    figure.savefig(hidden, format="png", dpi=130, metadata={"Software": None})
-    os.replace(hidden, path)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=130, metadata={"Software": None})
+    replace(path, drawn.getvalue())
     return path.name

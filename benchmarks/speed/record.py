@@ -1,9 +1,10 @@
 """The record of a run: `throughput.json`, and the figures and the table made from it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from imitax.core.files import replace
 
 SCHEMA = 1
 NAME = "throughput.json"
@@ -50,14 +51,7 @@ def check_free(directory: Path) -> None:
 def save(directory: Path, found: dict[str, Any]) -> None:
     """Write the record at once."""
     directory.mkdir(parents=True, exist_ok=True)
-    write(directory / NAME, json.dumps(found, indent=1) + "\n")
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file under a hidden name, then rename it."""
-    hidden = path.parent / f".{path.name}"
-    hidden.write_text(text, encoding="utf-8")
-    os.replace(hidden, path)
+    replace(directory / NAME, f"{json.dumps(found, indent=1)}\n".encode())
 
 
 def load(directory: Path) -> dict[str, Any]:
@@ -86,4 +80,4 @@ def render(directory: Path, found: dict[str, Any]) -> None:
     from benchmarks.speed import figures, tables
 
     names = figures.draw(directory, found)
-    write(directory / "throughput.md", tables.page(found, names))
+    replace(directory / "throughput.md", tables.page(found, names).encode())

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from imitax.core.config import check_settings, config, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular, tabulate, uniform
-from imitax.core.train import blank_metrics
-from imitax.core.types import Algorithm, Demand, Problem
+from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.numerics import sums
 from imitax.tabular import mdp as exact
 from imitax.tabular.mdp import TabularMDP
@@ -55,7 +54,7 @@ def _control(policy, knows_dynamics: bool) -> Algorithm:
 
     def step(key, problem, state):
         del key, problem
-        return state, blank_metrics()
+        return state, Metrics()
 
     demand = Demand("none")
     return Algorithm(init, step, policy, lambda _: jnp.int32(1), demand, knows_dynamics)

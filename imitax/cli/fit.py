@@ -11,9 +11,11 @@ from imitax.bench.analysis.statistics import Interval, interquartile_mean, mean_
 from imitax.bench.fits.fit import Array, Fitted, Task, fit
 from imitax.bench.fits.store import check_free, load_policy, save
 from imitax.cli.fit_notes import below_recorded, choose_horizon, count
+from imitax.cli.terminal import aligned
 from imitax.core import errors
 from imitax.core.errors import SpecError
 from imitax.core.family import Family, check_subsample
+from imitax.core.types import Metrics
 from imitax.data import DataError, Recorded, load
 from imitax.tasks.demonstrations import check_shortest
 from imitax.tasks.evaluate import NUM_EPISODES
@@ -92,7 +94,7 @@ def describe(task: Task, fitted: Fitted) -> str:
         f"Demonstrations: {Path(recorded.path).name} ({recorded.layout}), "
         f"{count(len(recorded.length), 'episode')}, {count(recorded.length.sum(), 'step')}",
         "",
-        *_aligned([_HEADER, *_rows(task, fitted)]),
+        *aligned([_HEADER, *_rows(task, fitted)], right=True),
         "",
         "Intervals are over seeds; those of the recorded episodes are over episodes.",
         *_notes(task, fitted),
@@ -131,15 +133,17 @@ def _rows(task: Task, fitted: Fitted) -> list[tuple[str, ...]]:
     for index, number in enumerate(task.num_demos):
         diverged = f"{fitted.diverged[index].sum()} of {task.num_seeds}"
         label = f"learner, {count(number, 'demonstration')}"
-        fit = _fit(fitted.gradient_updates[index], fitted.fit_converged[index])
+        fit = _fit(fitted.metrics, index)
         rows.append((label, *_returns(fitted.learner_return[index]), *fit, diverged))
     rows.append(("recorded episodes", *_returns(task.recorded.episode_return), "", "", ""))
     rows.append(("our expert", *_returns(fitted.expert_return[0]), "", "", ""))
     return rows
 
 
-def _fit(updates: Array, converged: Array) -> tuple[str, str]:
+def _fit(metrics: Metrics, index: int) -> tuple[str, str]:
     """Mean gradient updates, and in how many seeds the fit was not done."""
+    found = metrics.gradient_updates, metrics.fit_converged
+    updates, converged = (np.asarray(leaf)[index] for leaf in found)
     known = np.all(converged >= 0)
     unconverged = f"{np.sum(converged == 0)} of {len(converged)}" if known else "-"
     return f"{np.mean(updates):.0f}", unconverged
@@ -172,13 +176,3 @@ def _notes(task: Task, fitted: Fitted) -> list[str]:
     if fitted.diverged.any():
         notes.append("Diverged seeds are left out of the returns; the last column counts them.")
     return [*notes, *below_recorded(task, fitted)]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as text in columns: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return lines

@@ -89,18 +89,22 @@ def _is_far(learner: Interval, recorded: Interval) -> bool:
 
 def _reason(task: Task, fitted: Fitted, index: int) -> str:
     number, held = task.num_demos[index], len(task.recorded.length)
-    converged = np.asarray(fitted.fit_converged[index])
+    found = fitted.metrics
+    converged, asked, losses = (
+        np.asarray(leaf)[index]
+        for leaf in (found.fit_converged, found.expert_labels, found.training_loss)
+    )
     unconverged = int(np.sum(converged == 0))
     more = "more demonstrations" if number < held else f"more than the file's {held} demonstrations"
     labels = getattr(task.chosen.config, "labels", 0)
-    is_short = bool(labels) and bool(np.all(np.asarray(fitted.labels[index]) >= labels))
+    is_short = bool(labels) and bool(np.all(asked >= labels))
     if is_short:
         more = f"more labels than labels={labels} allows"
     if np.any(converged < 0):
         return f"whether the fit was done is not known; give it more updates, or {more}"
     if unconverged:
         wanted = [more, "more updates (num_steps)"]
-        loss = float(np.mean(np.asarray(fitted.training_loss[index])[converged == 0]))
+        loss = float(np.mean(losses[converged == 0]))
         wanted = wanted if is_short else wanted[::-1]
         return (
             f"the fit was not done in {unconverged} of {len(converged)} seeds, whose loss is "

@@ -63,7 +63,7 @@ def progress(chunks: Sequence[Chunk]) -> Iterator[Callable[[Chunk], None]]:
 def print_table(header: Sequence[str], rows: Rows) -> None:
     """Print a table: ruled on a terminal, plain columns elsewhere."""
     if not sys.stdout.isatty():
-        print("\n".join(plain(header, rows)))
+        print("\n".join(aligned([header, *rows])))
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in header:
@@ -73,10 +73,10 @@ def print_table(header: Sequence[str], rows: Rows) -> None:
     Console().print(table)
 
 
-def plain(header: Sequence[str], rows: Rows) -> list[str]:
-    """Lines of columns two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (header, *rows)
-    ]
+def aligned(rows: Rows, *, right: bool = False) -> list[str]:
+    """Lines of columns two spaces apart; with `right` all but the first end in a line."""
+    columns = []
+    for index, column in enumerate(zip(*rows, strict=True)):
+        side = str.rjust if right and index else str.ljust
+        columns.append([side(cell, max(map(len, column))) for cell in column])
+    return ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]

@@ -21,12 +21,6 @@ class Trained(NamedTuple):
     """What `observe` returned at each checkpoint, with a leading axis [K]; None without any."""
 
 
-def blank_metrics() -> Metrics:
-    """Metrics of a learner that has nothing to say."""
-    nan, zero = jnp.asarray(jnp.nan), jnp.int32(0)
-    return Metrics(zero, zero, nan, nan, zero, nan, nan, jnp.int32(-1))
-
-
 def train(
     key: jax.Array,
     algorithm: Algorithm,
@@ -58,12 +52,10 @@ def train(
     limit = algorithm.num_steps(problem)
 
     def advance(loop):
-        index, state, metrics = loop
+        index, state, _ = loop
         step_key = jax.random.fold_in(key, index + 1)
         state, found = algorithm.step(step_key, problem, state)
-        # A problem in another precision than the default reports in that of the metrics.
-        metrics = jax.tree.map(lambda new, old: new.astype(old.dtype), found, metrics)
-        return index + 1, state, metrics
+        return index + 1, state, _arrays(found)
 
     def run_until(stop, loop):
         def unfinished(loop):
@@ -80,16 +72,24 @@ def train(
     def conclude(state, metrics):
         if algorithm.conclude is None:
             return metrics
-        found = algorithm.conclude(problem, state, metrics)
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), found, metrics)
+        return _arrays(algorithm.conclude(problem, state, metrics))
 
     state = algorithm.init(jax.random.fold_in(key, 0), problem)
-    start = (jnp.int32(0), state, blank_metrics())
+    start = (jnp.int32(0), state, _arrays(Metrics()))
     if num_checkpoints == 0:
         index, state, metrics = run_until(limit, start)
         return Trained(state, conclude(state, metrics), index * algorithm.stride)
     (index, state, metrics), curve = jax.lax.scan(segment, start, jnp.arange(num_checkpoints))
     return Trained(state, conclude(state, metrics), index * algorithm.stride, curve)
+
+
+def _arrays(metrics: Metrics) -> Metrics:
+    """Metrics as arrays: counts int32, numbers in the default precision, whatever the problem's."""
+    return jax.tree.map(
+        lambda value, like: jnp.asarray(value, jnp.int32 if isinstance(like, int) else float),
+        metrics,
+        Metrics(),
+    )
 
 
 def _is_over(state: Any) -> jax.Array:

@@ -1,10 +1,12 @@
 """The nouns that several files share. Shapes: N episodes, T time steps, S states, A actions."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+from jax.typing import ArrayLike
 
 from imitax.core.policies import Policy
 
@@ -99,23 +101,27 @@ class Problem:
 
 
 class Metrics(NamedTuple):
-    """What a learner reports of its last step; scalars. NaN or -1 where it has no meaning."""
+    """What a learner reports of its last step; scalars. NaN or -1 where it has no meaning.
 
-    expert_labels: jax.Array
+    A learner names what it has to say, `Metrics(expert_labels=labels)`; `train` makes arrays of the
+    defaults. A field becomes a column by a line of `imitax.bench.schema.RESULTS`.
+    """
+
+    expert_labels: ArrayLike = 0
     """Actions asked of the expert, demonstrations included, int32."""
-    environment_steps: jax.Array
+    environment_steps: ArrayLike = 0
     """Steps the learner itself took in the environment, int32."""
-    moment_gap: jax.Array
+    moment_gap: ArrayLike = math.nan
     """Euclidean norm of (expert - learner) feature counts divided by the horizon."""
-    equilibrium_gap: jax.Array
+    equilibrium_gap: ArrayLike = math.nan
     """Duality gap of the two-player game, per step of the horizon."""
-    gradient_updates: jax.Array
+    gradient_updates: ArrayLike = 0
     """Gradient steps of the policy so far, int32; 0 where it is computed without any."""
-    training_loss: jax.Array
+    training_loss: ArrayLike = math.nan
     """Mean loss of the fitted policy over all samples that it was trained on, without penalties."""
-    held_out_loss: jax.Array
+    held_out_loss: ArrayLike = math.nan
     """The same over the samples that were held out."""
-    fit_converged: jax.Array
+    fit_converged: ArrayLike = -1
     """Whether the fit of the policy is done: 1, or 0 where its loss still fell; int32."""
 
 

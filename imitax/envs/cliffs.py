@@ -18,6 +18,7 @@ from imitax.core.config import config, setting
 from imitax.core.errors import SpecError
 from imitax.core.family import subsampling
 from imitax.envs.tabular import TabularFamily, one_hot_policy, working_precision
+from imitax.numerics.draws import below
 from imitax.tabular.mdp import TabularMDP
 
 
@@ -88,9 +89,7 @@ class Cliff(TabularFamily):
         num_states, num_actions = self.num_states, self.num_actions
         labels = jnp.zeros(num_states, jnp.int32)
         if self.settings.labels == "state":
-            # One draw; randint would make four.
-            uniform = jax.random.uniform(key, (num_states,))
-            labels = jnp.minimum((uniform * num_actions).astype(jnp.int32), num_actions - 1)
+            labels = below(jax.random.uniform(key, (num_states,)), num_actions)
         right = one_hot_policy(labels, num_actions)
         rho = initial_distribution(self.settings.initial, self.num_good, num_demos)
         rho = jnp.pad(rho, (0, num_states - self.num_good)).astype(working_precision())

@@ -7,6 +7,7 @@ from imitax.core.config import config, setting
 from imitax.core.errors import SpecError
 from imitax.core.family import subsampling
 from imitax.envs.tabular import Planner, TabularFamily, working_precision
+from imitax.numerics.draws import below
 from imitax.tabular.mdp import TabularMDP
 
 SPARSE_RATIO = 8
@@ -41,7 +42,7 @@ def distinct(uniform: jax.Array, size: int) -> jax.Array:
 
     def add(i, chosen):
         last = size - count + i
-        number = jnp.minimum((uniform[i] * (last + 1)).astype(jnp.int32), last)
+        number = below(uniform[i], last + 1)
         taken = jnp.any(chosen == number[..., None], axis=-1)
         return chosen.at[..., i].set(jnp.where(taken, last, number))
 

@@ -9,7 +9,6 @@ import hashlib
 import io
 import itertools
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from imitax.core.errors import DataError, SpecError
+from imitax.core.files import replace
 from imitax.core.policies import Policy
 from imitax.core.spec import unknown
 from imitax.experts.network import Actor, Weights
@@ -90,8 +90,8 @@ def write(folder: Path, manifest: Mapping[str, Any], policies: Mapping[str, Poli
     path = folder / f"{manifest['name']}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(path.with_name(f"{manifest['name']}.npz"), content)
-        _replace(path, text.encode())
+        replace(path.with_name(f"{manifest['name']}.npz"), content)
+        replace(path, text.encode())
     except OSError as error:
         raise SpecError(
             f"{folder} cannot be written to ({error.strerror or error}); choose another --out"
@@ -230,12 +230,3 @@ def _check(path: Path, arrays: Mapping[str, np.ndarray], sizes: list[int], num_s
 
 def _broken(path: Path, words: str) -> DataError:
     return DataError(f"{path}: {words}; {_FETCH} {path.stem}")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

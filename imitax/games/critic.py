@@ -26,8 +26,9 @@ import optax
 from imitax.core.config import among, config, setting
 from imitax.games.pairs import Pairs
 from imitax.networks import spectral
+from imitax.networks.mlp import MLP, apply
 from imitax.numerics.blocks import gradient
-from imitax.rl.actor_critic import Actor, Net, apply
+from imitax.rl.actor_critic import Actor
 
 LARGEST_FAIRL = 5.0
 """Where the logit is cut before the exponential of FAIRL."""
@@ -71,7 +72,7 @@ class DiscriminatorSettings(CriticSettings):
 class Critic:
     """Static description of a reward player with a network; compares by value."""
 
-    network: Net
+    network: MLP
     loss: str
     """`jensen-shannon`, `wasserstein` or `likelihood`."""
     num_actions: int
@@ -101,7 +102,7 @@ def critic(actor: Actor, settings: CriticSettings, loss: str, *, absorbing: bool
     sees_action, image = settings.inputs == "state-action", actor.policy.image
     num_outputs = actor.num_actions if image and sees_action else 1
     activation = settings.discriminator_activation
-    network = Net(settings.discriminator_hidden, num_outputs, image, activation=activation)
+    network = MLP(settings.discriminator_hidden, num_outputs, image, activation=activation)
     count, discrete = actor.num_actions, actor.discrete
     return Critic(network, loss, count, discrete, sees_action, absorbing, settings.spectral)
 

@@ -38,8 +38,7 @@ import jax.numpy as jnp
 from imitax.core.config import config, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy
-from imitax.core.train import blank_metrics
-from imitax.core.types import Algorithm, Demand, Problem
+from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.games.pairs import (
     Expert,
     Pairs,
@@ -152,7 +151,7 @@ def game(
     def step(key, problem: Problem, state: GameState):
         state = _round(key, rules, temperature, problem, state)
         updates = state.round * settings.policy_updates + is_scaled
-        metrics = blank_metrics()._replace(
+        metrics = Metrics(
             expert_labels=jnp.sum(problem.demonstrations.require_episodes()[2]),
             environment_steps=updates * per_update,
             gradient_updates=settings.warm_start + state.round * per_round,

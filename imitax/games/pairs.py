@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.core.family import Family
+from imitax.numerics.draws import below
 from imitax.rl.actor_critic import Actor
 from imitax.rl.ppo import Rollout
 
@@ -76,7 +77,7 @@ def expert_pairs(expert: Expert, uniform: jax.Array, kind: jax.Array) -> Pairs:
         uniform: chooses the row.
         kind: chooses the state after an end where it is below its share; 1 never does.
     """
-    index = jnp.minimum((uniform * expert.size).astype(jnp.int32), expert.size - 1)
+    index = below(uniform, expert.size)
     later = None if expert.next_inputs is None else expert.next_inputs[index]
     pairs = Pairs(expert.inputs[index], expert.action[index], kind < expert.absorbed, later)
     return after_end(pairs._replace(terminated=jnp.zeros(len(index), bool)))
@@ -85,7 +86,7 @@ def expert_pairs(expert: Expert, uniform: jax.Array, kind: jax.Array) -> Pairs:
 def learner_pairs(rollout: Rollout, absorbed: jax.Array, uniform, kind: jax.Array) -> Pairs:
     """Pairs of a rollout, as `expert_pairs`."""
     num_envs = rollout.reward.shape[1]
-    index = (uniform * rollout.reward.size).astype(jnp.int32)
+    index = below(uniform, rollout.reward.size)
     rows = jax.tree.map(lambda leaf: leaf[index // num_envs, index % num_envs], rollout)
     return after_end(pairs_of(rows)._replace(absorbed=kind < absorbed))
 
@@ -99,7 +100,7 @@ def draw_pairs(key: jax.Array, settings: Any, expert: Expert, seen: Seen) -> tup
     if seen.past is None:
         return real, fake
     # The second half of the batch comes from earlier rounds.
-    index = jnp.minimum((uniform[2] * seen.num_past).astype(jnp.int32), seen.num_past - 1)
+    index = below(uniform[2], seen.num_past)
     is_past = (jnp.arange(size) >= size // 2) & (seen.num_past > 0)
     earlier = jax.tree.map(lambda rows: rows[index], seen.past)
     return real, jax.tree.map(lambda x, y: _rows(is_past, x, y), earlier, fake)

@@ -18,9 +18,10 @@ from imitax.games import critic as critics
 from imitax.games.critic import Critic
 from imitax.games.game import RewardPlayer
 from imitax.games.pairs import Pairs, draw_pairs, expert_pairs
+from imitax.networks.mlp import MLP
 from imitax.numerics.blocks import gradient
 from imitax.rl import actor_critic
-from imitax.rl.actor_critic import Actor, Net
+from imitax.rl.actor_critic import Actor
 
 
 class Shaped(NamedTuple):
@@ -40,7 +41,7 @@ def shaped_player(env: Family, settings: Any) -> RewardPlayer:
     """
     actor = actor_critic.actor(env, settings.hidden)
     critic = critics.critic(actor, settings, "jensen-shannon", absorbing=settings.absorbing)
-    potential = Net(settings.discriminator_hidden, 1, actor.policy.image)
+    potential = MLP(settings.discriminator_hidden, 1, actor.policy.image)
 
     def start(key, actor: Actor, expert):
         pairs = expert_pairs(expert, jnp.zeros(2), jnp.ones(2))
@@ -84,7 +85,7 @@ def _scored(actor: Actor, weights, pairs: Pairs) -> Pairs:
     return pairs._replace(log_prob=own)
 
 
-def logit(critic: Critic, potential: Net, discount, nets, pairs: Pairs) -> jax.Array:
+def logit(critic: Critic, potential: MLP, discount, nets, pairs: Pairs) -> jax.Array:
     """The logit f - log pi of pairs, [B]; see the head of the file.
 
     Args:
@@ -105,7 +106,7 @@ def logit(critic: Critic, potential: Net, discount, nets, pairs: Pairs) -> jax.A
     return reward + jnp.where(pairs.absorbed > 0, 0.0, shaping - pairs.log_prob)
 
 
-def losses(critic: Critic, potential: Net, settings: Any):
+def losses(critic: Critic, potential: MLP, settings: Any):
     """Cross-entropy of the logit, and the gradient penalty on g; as in `imitax.games.critic`."""
 
     def apart(nets, real, fake, mix):

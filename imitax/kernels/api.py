@@ -95,7 +95,7 @@ def outputs(activation: str, params: Any, inputs: jax.Array) -> jax.Array:
 
     Args:
         activation: `tanh` or `relu`.
-        params: of an `imitax.rl.actor_critic.Net` without a convolution.
+        params: of an `imitax.networks.mlp.MLP` without a convolution.
         inputs: float32 [n, K].
 
     Returns:

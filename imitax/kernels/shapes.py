@@ -103,7 +103,7 @@ def size_of(widths: Sequence[int]) -> int:
 
 
 def flat(params: Any) -> jax.Array:
-    """Weights of an `imitax.rl.actor_critic.Net` without a convolution as one vector."""
+    """Weights of an `imitax.networks.mlp.MLP` without a convolution as one vector."""
     return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves(params)])
 
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.core.types import Demonstrations
+from imitax.numerics.draws import below
 from imitax.numerics.permutations import placed
 
 BLOCK = 64
@@ -121,12 +122,8 @@ def _compact(chosen: jax.Array) -> Rows:
 
 
 def draw(key: jax.Array, size: jax.Array, batch_size: int) -> jax.Array:
-    """Numbers below `size`, with replacement, int32 [batch_size].
-
-    floor(u * size): a permutation of a padded axis would depend on the padding.
-    """
-    uniform = jax.random.uniform(key, (batch_size,))
-    return jnp.minimum((uniform * size).astype(jnp.int32), size - 1)
+    """Numbers below `size`, with replacement, int32 [batch_size]."""
+    return below(jax.random.uniform(key, (batch_size,)), size)
 
 
 def draw_next(key: jax.Array, step: jax.Array, size: jax.Array, batch_size: int) -> jax.Array:

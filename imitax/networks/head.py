@@ -16,7 +16,10 @@ from imitax.core.distributions import (
     Squashed,
     certain,
 )
-from imitax.networks.mlp import LOG_SCALE_HIGH, LOG_SCALE_LOW, MLP
+from imitax.networks.mlp import MLP
+
+LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 2.0
+"""Bounds of the log standard deviation of an action."""
 
 
 def bounded(raw: jax.Array) -> jax.Array:
@@ -32,8 +35,9 @@ def bounded(raw: jax.Array) -> jax.Array:
 class Head:
     """A network read as a policy; compares by value, so it may be a static field.
 
-    Its parameters are a dictionary: `params`, the network's, and with input normalisation
-    `normaliser`, an `imitax.networks.normalisation.Normaliser`.
+    Its parameters are a dictionary: `params`, the network's and with `free_scale` beside them
+    `log_scale`, and with input normalisation `normaliser`, an
+    `imitax.networks.normalisation.Normaliser`.
     """
 
     network: MLP
@@ -49,6 +53,8 @@ class Head:
     """Lower and upper corner of the action box, D numbers each, where `squashed` needs them."""
     half_widths: tuple[float, ...] | None = None
     """Of the observation box, F numbers, 0 where a coordinate has no bounds; None for all zero."""
+    free_scale: bool = False
+    """Whether log standard deviations are parameters, one per output."""
 
     @property
     def num_actions(self) -> int:
@@ -72,8 +78,11 @@ class Head:
         return params["normaliser"](inputs) if "normaliser" in params else inputs
 
     def init(self, key: jax.Array, obs: jax.Array) -> Any:
-        """Initial parameters of the network, without a normaliser."""
-        return self.network.init(key, self.raw_inputs(obs))
+        """Initial parameters, without a normaliser."""
+        weights = self.network.init(key, self.raw_inputs(obs))["params"]
+        if self.free_scale:
+            weights = {**weights, "log_scale": jnp.zeros(self.network.num_outputs)}
+        return {"params": weights}
 
     def outputs(
         self,
@@ -82,9 +91,20 @@ class Head:
         key: jax.Array | None = None,
         dropout: jax.Array | float = 0.0,
     ) -> tuple[jax.Array, jax.Array | None]:
-        """What the network says of inputs [..., D] or [..., H, W, C]; the rest as for `MLP`."""
-        weights = {"params": params["params"]}
-        return cast(tuple, self.network.apply(weights, inputs, key, dropout))
+        """Outputs of the network at inputs [..., D] or [..., H, W, C], and free log scales or None.
+
+        Args:
+            params: from `init`.
+            inputs: from `inputs`.
+            key: as for `MLP`.
+            dropout: as for `MLP`.
+        """
+        layers = {name: leaf for name, leaf in params["params"].items() if name != "log_scale"}
+        outputs = self.network.apply({"params": layers}, inputs, key, dropout)
+        log_scale = params["params"].get("log_scale")
+        if log_scale is not None:
+            log_scale = jnp.clip(log_scale, LOG_SCALE_LOW, LOG_SCALE_HIGH)
+        return cast(jax.Array, outputs), log_scale
 
     def distribution(self, outputs: jax.Array, log_scale: jax.Array | None) -> Distribution:
         """The outputs [..., num_outputs] read as a distribution over actions [...] or [..., D]."""

@@ -56,14 +56,8 @@ def losses(
     if isinstance(said, Normal | Squashed | NormalMixture):
         return -said.log_prob(action)
     error = outputs - action
-    each = error**2 if head.loss == "mse" else huber(error, huber_width)
+    each = error**2 if head.loss == "mse" else optax.huber_loss(error, delta=huber_width)
     return jnp.sum(each, axis=-1)
-
-
-def huber(error: jax.Array, width: jax.Array | float) -> jax.Array:
-    """e^2 / 2 within the width, a line of the same slope beyond; elementwise."""
-    size = jnp.abs(error)
-    return jnp.where(size <= width, 0.5 * error**2, width * (size - 0.5 * width))
 
 
 def weight_penalty(params: Any) -> jax.Array:

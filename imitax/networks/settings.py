@@ -157,12 +157,12 @@ def head(settings: NetworkSettings, env: Family, name: str) -> Head:
     network = MLP(
         tuple(settings.hidden),
         _num_outputs(settings, loss, size),
-        free_scale=free_scale,
         image=_is_convolved(settings, obs_space, env, name),
     )
     bounds = _bounds(action_space, env, name) if loss == "squashed" else None
     widths = None if num_states is not None or network.image else _half_widths(obs_space)
-    return Head(network, loss, num_states, settings.act, settings.components, bounds, widths)
+    reading = (loss, num_states, settings.act, settings.components, bounds, widths)
+    return Head(network, *reading, free_scale=free_scale)
 
 
 def normalises(settings: NetworkSettings, head: Head) -> bool:

@@ -47,9 +47,8 @@ def add_rows(values: jax.Array) -> jax.Array:
     """Sum over the first axis in the order of `add_up`, [K, ...] -> [...]."""
     while len(values) > 1:
         whole = len(values) // 2 * 2
-        folded = jax.lax.slice_in_dim(values, 0, whole, 2) + jax.lax.slice_in_dim(
-            values, 1, whole, 2
-        )
+        left, right = (jax.lax.slice_in_dim(values, first, whole, 2) for first in (0, 1))
+        folded = left + right
         values = jnp.concatenate([folded, values[whole:]]) if whole < len(values) else folded
     return values[0]
 

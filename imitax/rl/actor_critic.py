@@ -5,11 +5,9 @@ units of the box whatever it is; the environment clips what falls outside.
 """
 
 import dataclasses
-import functools
 import math
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,72 +16,12 @@ from gymnax.environments import spaces
 from imitax.core.distributions import Categorical, Distribution, Normal, Point, certain
 from imitax.core.family import Family
 from imitax.core.policies import Policy
-from imitax.kernels import api, shapes
-from imitax.networks.mlp import CONV_CHANNELS, patches
+from imitax.networks.mlp import MLP, apply
 from imitax.networks.normalisation import Normaliser
-from imitax.numerics.matmul import dot_general
 
 LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 1.0
 """Bounds of the log standard deviation of z."""
 HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
-MANY = 8
-"""Rows from which a kernel of its own pays."""
-
-
-class Net(nn.Module):
-    """Fully connected layers, behind one convolution where the input is an image."""
-
-    hidden: tuple[int, ...]
-    num_outputs: int
-    image: bool = False
-    """Whether inputs are [..., height, width, channels]."""
-    last_scale: float = 1.0
-    """Factor on the initial weights of the last layer."""
-    activation: str = "tanh"
-    """Between the layers: `tanh` or `relu`."""
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Outputs, [..., num_outputs]."""
-        # Not orthogonal initialisation: a batched QR inside shard_map hangs on several CPU devices.
-        if self.image:
-            convolved = nn.relu(nn.Dense(CONV_CHANNELS, name="Conv_0")(patches(inputs)))
-            inputs = convolved.reshape(*convolved.shape[:-3], -1)
-        bend = nn.relu if self.activation == "relu" else nn.tanh
-        for width in self.hidden:
-            inputs = bend(nn.Dense(width, dot_general=dot_general)(inputs))
-        last = nn.initializers.variance_scaling(self.last_scale**2, "fan_in", "truncated_normal")
-        return nn.Dense(self.num_outputs, kernel_init=last, dot_general=dot_general)(inputs)
-
-
-def apply(net: Net, params: Any, inputs: jax.Array) -> jax.Array:
-    """What a network says of inputs [B, ...]: [B, num_outputs].
-
-    On a GPU it is one kernel, wherever nothing is differentiated.
-    """
-    is_matrix = inputs.ndim == 2 and not net.image and inputs.dtype == jnp.float32
-    if is_matrix and len(inputs) >= MANY and api.available():
-        widths = (inputs.shape[-1], *net.hidden, net.num_outputs)
-        if shapes.fits(widths, shapes.BLOCK):
-            return _fused(net, params, inputs)
-    return cast(jax.Array, net.apply(params, inputs))
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _fused(net: Net, params: Any, inputs: jax.Array) -> jax.Array:
-    return api.outputs(net.activation, params, inputs)
-
-
-def _forward(net: Net, params: Any, inputs: jax.Array):
-    return jax.vjp(net.apply, params, inputs)
-
-
-def _backward(net: Net, back: Any, slope: jax.Array):
-    del net
-    return back(slope)
-
-
-_fused.defvjp(_forward, _backward)
 
 
 class Weights(NamedTuple):
@@ -106,8 +44,8 @@ class Outputs(NamedTuple):
 class Actor:
     """Static description of both networks and of the spaces; compares by value."""
 
-    policy: Net
-    value: Net
+    policy: MLP
+    value: MLP
     num_states: int | None
     """One-hot width of an int32 observation; None otherwise."""
     centre: tuple[float, ...] | None
@@ -237,8 +175,8 @@ def actor(env: Family, hidden: tuple[int, ...], act: str = "mode") -> Actor:
     image = not is_state and len(obs_space.shape) == 3
     centre, half_width = (None, ()) if discrete else _box(action_space, num_outputs)
     return Actor(
-        policy=Net(hidden, num_outputs, image, last_scale=0.01),
-        value=Net(hidden, 1, image),
+        policy=MLP(hidden, num_outputs, image, last_scale=0.01),
+        value=MLP(hidden, 1, image),
         num_states=obs_space.n if is_state else None,
         centre=centre,
         half_width=half_width,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from imitax.core.errors import SpecError
 from imitax.core.family import Family
 from imitax.core.types import Demand, Demonstrations, Problem
+from imitax.numerics.draws import below
 
 OFFSETS, SHUFFLES = 2**32 - 1, 2**32 - 2
 """Folds of the demonstrations' key; those of episodes and of blocks are below 2^31."""
@@ -47,7 +48,7 @@ def offsets(key: jax.Array, length: jax.Array, every: int) -> jax.Array:
     """
     key = jax.random.fold_in(key, OFFSETS)
     uniform = jax.vmap(lambda index: jax.random.uniform(jax.random.fold_in(key, index)))
-    return _below(jnp.minimum(length, every), uniform(jnp.arange(length.shape[0])))
+    return below(uniform(jnp.arange(length.shape[0])), jnp.minimum(length, every))
 
 
 def subsampled(key: jax.Array, shown: Demonstrations, every: int) -> Demonstrations:
@@ -88,7 +89,7 @@ def shuffled(key: jax.Array, shown: Demonstrations) -> Demonstrations:
     def shuffle(index, action, length):
         episode_key = jax.random.fold_in(key, index)
         draw = jax.vmap(lambda time: jax.random.uniform(jax.random.fold_in(episode_key, time)))
-        return action[_below(length, draw(jnp.arange(action.shape[0])))]
+        return action[below(draw(jnp.arange(action.shape[0])), length)]
 
     indices = jnp.arange(action.shape[0])
     return shown._replace(action=jax.vmap(shuffle)(indices, action, length))
@@ -137,9 +138,3 @@ def num_labels(problem: Problem, labels: int = 0) -> jax.Array:
     counts = shown.require_counts()
     within = (jnp.arange(counts.shape[0]) < problem.horizon)[:, None, None]
     return jnp.sum(jnp.where(within, counts, 0.0)).astype(jnp.int32)
-
-
-def _below(size: jax.Array, uniform: jax.Array) -> jax.Array:
-    """The number of {0, ..., size - 1} that belongs to a uniform number, int32; 0 if empty."""
-    size = jnp.maximum(size, 1)
-    return jnp.minimum((uniform * size).astype(jnp.int32), size - 1)

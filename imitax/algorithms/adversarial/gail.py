@@ -61,10 +61,9 @@ from imitax.algorithms.adversarial.gail_steps import (
     step_sizes,
     target_gap,
 )
-from imitax.core.config import check_settings
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
-from imitax.core.train import blank_metrics
+from imitax.core.representation import represented
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.numerics import sums
 from imitax.numerics.sums import rounded
@@ -147,13 +146,11 @@ def gail(env: Family, config: GAILConfig | NetworkGAILConfig | None = None) -> A
     Raises:
         SpecError: a setting out of range or without meaning beside another.
     """
-    if config is None:
-        config = GAILConfig() if env.is_tabular else NetworkGAILConfig()
-    return _tabular(env, config) if isinstance(config, GAILConfig) else network_gail(env, config)
+    table, network = (GAILConfig, _tabular), (NetworkGAILConfig, network_gail)
+    return represented(env, config, "gail", table, network)
 
 
 def _tabular(env: Family, config: GAILConfig) -> Algorithm:
-    check_settings(config, "gail")
     stride = _stride(config)
     advance = _advance if is_exact(config) else _advance_sampled
 
@@ -230,7 +227,7 @@ def _advance_sampled(key, config: GAILConfig, problem: Problem, state: GAILState
 
 
 def _metrics(problem: Problem, gap: jax.Array, environment_steps: jax.Array) -> Metrics:
-    return blank_metrics()._replace(
+    return Metrics(
         expert_labels=num_labels(problem),
         environment_steps=environment_steps,
         equilibrium_gap=gap,

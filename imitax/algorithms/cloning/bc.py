@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import check_settings, config, labels_setting, setting
+from imitax.core.config import config, labels_setting, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
-from imitax.core.train import blank_metrics
+from imitax.core.representation import represented
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.networks import fit as supervised
 from imitax.networks import least_squares, plateau, training
@@ -75,10 +75,8 @@ def bc(env: Family, config: TabularBCConfig | NetworkBCConfig | None = None) -> 
     Raises:
         SpecError: a setting out of range, or without meaning on this environment.
     """
-    if config is None:
-        config = TabularBCConfig() if env.is_tabular else NetworkBCConfig()
-    check_settings(config, "bc")
-    return _tabular(env, config) if isinstance(config, TabularBCConfig) else _network(env, config)
+    table, network = (TabularBCConfig, _tabular), (NetworkBCConfig, _network)
+    return represented(env, config, "bc", table, network)
 
 
 def _tabular(env: Family, config: TabularBCConfig) -> Algorithm:
@@ -95,7 +93,7 @@ def _tabular(env: Family, config: TabularBCConfig) -> Algorithm:
 
     def step(key, problem: Problem, state: TabularBCState):
         del key
-        metrics = blank_metrics()._replace(expert_labels=num_labels(problem, config.labels))
+        metrics = Metrics(expert_labels=num_labels(problem, config.labels))
         counts = problem.demonstrations.require_counts()
         return state._replace(table=table(problem, counts)), metrics
 
@@ -136,7 +134,7 @@ def _network(env: Family, config: NetworkBCConfig) -> Algorithm:
         del problem
         data = state.data
         fit = advance(key, network, config, state.fit, data)
-        metrics = blank_metrics()._replace(expert_labels=data.size)
+        metrics = Metrics(expert_labels=data.size)
         converged = state.converged
         if not (is_counted or is_exact):
             converged = training.is_done(config, fit, data)

@@ -12,6 +12,7 @@ probability beta_i:
 We return the last policy; the paper returns the best on validation.
 """
 
+import functools
 from typing import Any, ClassVar
 
 import jax
@@ -20,10 +21,11 @@ import jax.numpy as jnp
 from imitax.algorithms.interactive.network_rounds import network_rounds
 from imitax.algorithms.interactive.rounds import Acting, NetworkRounds, TabularRounds
 from imitax.algorithms.interactive.tabular_rounds import tabular_rounds
-from imitax.core.config import among, check_settings, config, setting
+from imitax.core.config import among, config, setting
 from imitax.core.distributions import Distribution, Mixture
 from imitax.core.family import Family
 from imitax.core.policies import Policy
+from imitax.core.representation import represented
 from imitax.core.types import Algorithm, Problem
 from imitax.numerics.sums import rounded
 
@@ -94,13 +96,9 @@ def dagger(
     Raises:
         SpecError: a setting out of range, or without meaning on this environment.
     """
-    if config is None:
-        is_table = env.is_tabular
-        config = TabularDaggerConfig() if is_table else NetworkDaggerConfig()
-    check_settings(config, "dagger")
-    if isinstance(config, TabularDaggerConfig):
-        return tabular_rounds(env, config, MIXED, "dagger")
-    return network_rounds(env, config, MIXED, "dagger")
+    table = TabularDaggerConfig, functools.partial(tabular_rounds, acting=MIXED, name="dagger")
+    network = NetworkDaggerConfig, functools.partial(network_rounds, acting=MIXED, name="dagger")
+    return represented(env, config, "dagger", table, network)
 
 
 def mixed(params: Any, obs: jax.Array, time: jax.Array) -> Distribution:

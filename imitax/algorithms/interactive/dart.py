@@ -22,6 +22,7 @@ that were not yet learned from. As the expert acts throughout, `environment_step
 of disturbed episodes.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -32,10 +33,11 @@ from gymnax.environments import spaces
 from imitax.algorithms.interactive.network_rounds import network_rounds
 from imitax.algorithms.interactive.rounds import Acting, NetworkRounds, TabularRounds
 from imitax.algorithms.interactive.tabular_rounds import tabular_rounds
-from imitax.core.config import check_settings, config, setting
+from imitax.core.config import config, setting
 from imitax.core.distributions import Categorical, Distribution
 from imitax.core.family import Family
 from imitax.core.policies import Policy
+from imitax.core.representation import represented
 from imitax.core.types import Algorithm, Problem
 from imitax.numerics.sums import rounded
 
@@ -105,12 +107,9 @@ def dart(env: Family, config: TabularDartConfig | NetworkDartConfig | None = Non
     Raises:
         SpecError: a setting out of range, or without meaning on this environment.
     """
-    if config is None:
-        config = TabularDartConfig() if env.is_tabular else NetworkDartConfig()
-    check_settings(config, "dart")
-    if isinstance(config, TabularDartConfig):
-        return tabular_rounds(env, config, DISTURBED, "dart")
-    return network_rounds(env, config, DISTURBED, "dart")
+    table = TabularDartConfig, functools.partial(tabular_rounds, acting=DISTURBED, name="dart")
+    network = NetworkDartConfig, functools.partial(network_rounds, acting=DISTURBED, name="dart")
+    return represented(env, config, "dart", table, network)
 
 
 def first_error(config: Any, env: Family) -> jax.Array:

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 from imitax.algorithms.interactive.rounds import Acting, NetworkRounds, num_rounds
 from imitax.core.family import Family
 from imitax.core.policies import Policy
-from imitax.core.train import blank_metrics
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.networks import fit as supervised
 from imitax.networks import least_squares, training
@@ -105,7 +104,7 @@ def network_rounds(env: Family, config: Any, acting: Acting, name: str) -> Algor
             played = jax.vmap(lambda obs: learner(obs, jnp.int32(0)).mode())(labelled.obs)
             error = acting.error(state.error, played, labelled.label, labelled.valid)
         state = NetworkState(fit, data, num_episodes, own_steps, done, error)
-        metrics = blank_metrics()._replace(expert_labels=data.size, environment_steps=own_steps)
+        metrics = Metrics(expert_labels=data.size, environment_steps=own_steps)
         return state, metrics
 
     def policy(problem: Problem, state: NetworkState) -> Policy:

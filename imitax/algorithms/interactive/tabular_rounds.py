@@ -10,8 +10,7 @@ from imitax.algorithms.interactive.rounds import Acting, most_episodes, num_roun
 from imitax.core.distributions import inverse_cdf
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular, tabulate
-from imitax.core.train import blank_metrics
-from imitax.core.types import Algorithm, Demand, Problem
+from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.tabular import walks
 from imitax.tabular.estimates import likelihood_row, pooled
 from imitax.tabular.mdp import at, put
@@ -77,7 +76,7 @@ def tabular_rounds(env: Family, config: Any, acting: Acting, name: str) -> Algor
             asked = jnp.minimum(asked, config.labels)
         shown = num_labels(problem, config.labels)
         steps = asked - jnp.minimum(first * horizon, asked)
-        metrics = blank_metrics()._replace(expert_labels=shown + steps, environment_steps=steps)
+        metrics = Metrics(expert_labels=shown + steps, environment_steps=steps)
         return TabularState(counts, num_episodes, state.converged, error), metrics
 
     def policy(problem: Problem, state: TabularState) -> Policy:

@@ -29,11 +29,11 @@ import jax
 import jax.numpy as jnp
 
 from imitax.algorithms.inverse.maxent_networks import NetworkMaxEntConfig, network_maxent
-from imitax.core.config import check_settings, config, setting
+from imitax.core.config import config, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
-from imitax.core.train import blank_metrics
-from imitax.core.types import Algorithm, Demand, Problem
+from imitax.core.representation import represented
+from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.numerics import lbfgs, sums
 from imitax.tabular import moments, soft
 from imitax.tasks.demonstrations import num_labels
@@ -124,15 +124,13 @@ def maxent_irl(env: Family, config: MaxEntConfig | NetworkMaxEntConfig | None = 
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    if config is None:
-        config = MaxEntConfig() if env.is_tabular else NetworkMaxEntConfig()
-    if isinstance(config, NetworkMaxEntConfig):
-        return network_maxent(env, config)
-    check_settings(config, "maxent-irl")
-    return _tabular(config)
+    table, network = (MaxEntConfig, _tabular), (NetworkMaxEntConfig, network_maxent)
+    return represented(env, config, "maxent-irl", table, network)
 
 
-def _tabular(config: MaxEntConfig) -> Algorithm:
+def _tabular(env: Family, config: MaxEntConfig) -> Algorithm:
+    del env
+
     def init(key, problem: Problem):
         del key
         features = _features(problem, config)
@@ -152,7 +150,7 @@ def _tabular(config: MaxEntConfig) -> Algorithm:
         is_better = _is_better(state, there)
         state = _either(is_better, accepted, _retreat(state))
         shown = num_labels(problem)
-        metrics = blank_metrics()._replace(expert_labels=shown, moment_gap=state.here.moment_gap)
+        metrics = Metrics(expert_labels=shown, moment_gap=state.here.moment_gap)
         return state, metrics
 
     def policy(problem: Problem, state: MaxEntState) -> Policy:

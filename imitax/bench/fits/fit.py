@@ -13,7 +13,7 @@ from imitax.core import keys
 from imitax.core.errors import SpecError
 from imitax.core.family import Family
 from imitax.core.policies import Policy
-from imitax.core.types import Capacity, Demonstrations, Problem
+from imitax.core.types import Capacity, Demonstrations, Metrics, Problem
 from imitax.data import Recorded
 from imitax.tasks.demonstrations import limited, subsampled
 from imitax.tasks.evaluate import evaluate
@@ -54,16 +54,8 @@ class Fitted(NamedTuple):
     """Expert's minus learner's, [P, K]."""
     diverged: Array
     """Bool [P, K]."""
-    labels: Array
-    """Recorded steps that the seed learned from, int32 [P, K]."""
-    gradient_updates: Array
-    """Int32 [P, K]."""
-    training_loss: Array
-    """As in `imitax.core.types.Metrics`, [P, K]."""
-    held_out_loss: Array
-    """[P, K]; NaN where nothing is held out."""
-    fit_converged: Array
-    """Int32 [P, K]: 1 where the fit is done, 0 where it is not, -1 where that is not known."""
+    metrics: Metrics
+    """Of the learner, [P, K] each."""
 
 
 class _Episodes(NamedTuple):
@@ -143,11 +135,7 @@ def _program(env: Family, chosen: catalogue.Chosen, capacity: Capacity):
             expert_return=jnp.where(has_expert, outcome.expert_return, jnp.nan),
             regret=outcome.regret + unknown,
             diverged=~outcome.finite,
-            labels=trained.metrics.expert_labels,
-            gradient_updates=trained.metrics.gradient_updates,
-            training_loss=trained.metrics.training_loss,
-            held_out_loss=trained.metrics.held_out_loss,
-            fit_converged=trained.metrics.fit_converged,
+            metrics=trained.metrics,
         )
 
     return jax.vmap(one, in_axes=(0, None, None, None, None))

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from imitax import catalogue
+from imitax.bench import schema
 from imitax.bench.analysis.statistics import mean_interval
 from imitax.bench.fits.fit import Array, Fitted, Task, orders, template
 from imitax.bench.plans import numerics
@@ -38,7 +39,7 @@ def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
     """One row per number of demonstrations and seed, with the columns of a sweep's results."""
     import pandas as pd
 
-    shape, known = fitted.learner_return.shape, np.asarray(fitted.fit_converged) >= 0
+    shape = fitted.learner_return.shape
     demos, seeds = np.broadcast_arrays(
         np.array(task.num_demos)[:, None], np.arange(task.num_seeds)[None]
     )
@@ -47,25 +48,17 @@ def table(task: Task, fitted: Fitted) -> "pd.DataFrame":
         [task.recorded.episode_return[chosen[:number]].mean() for chosen in order]
         for number in task.num_demos
     ]
+    keys = schema.key_columns(task.env.spec, task.chosen.spec, task.horizon, demos, seeds)
     columns = {
-        "environment": np.full(shape, task.env.spec, object),
-        "algorithm": np.full(shape, task.chosen.spec, object),
-        "horizon": np.full(shape, task.horizon, np.int64),
-        "num_demos": demos.astype(np.int64),
-        "seed": seeds.astype(np.int64),
+        **keys,
         "regret": fitted.regret,
         "learner_return": fitted.learner_return,
         "expert_return": fitted.expert_return,
         "recorded_return": np.array(recorded),
         "status": np.where(fitted.diverged, "diverged", "ok").astype(object),
-        "expert_labels": fitted.labels,
-        "environment_steps": np.zeros(shape, np.int32),
         "knows_dynamics": np.zeros(shape, bool),
-        "gradient_updates": fitted.gradient_updates.astype(np.int64),
-        "training_loss": fitted.training_loss,
-        "held_out_loss": fitted.held_out_loss,
-        "fit_converged": np.where(known, fitted.fit_converged == 1, np.full(shape, None)),
         "reward_form": np.full(shape, "", object),
+        **schema.number_columns(fitted.metrics._asdict()),
     }
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
@@ -199,7 +192,7 @@ def _returns(task: Task, fitted: Fitted) -> list[dict[str, Any]]:
             "learner": _mean(fitted.learner_return[index]),
             "expert": _mean(fitted.expert_return[index]),
             "diverged": int(fitted.diverged[index].sum()),
-            "unconverged": int(np.sum(fitted.fit_converged[index] == 0)),
+            "unconverged": int(np.sum(np.asarray(fitted.metrics.fit_converged)[index] == 0)),
         }
         for index, number in enumerate(task.num_demos)
     ]

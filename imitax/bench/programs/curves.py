@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pyarrow as pa
 
+from imitax.bench import schema
 from imitax.bench.plans.plan import Chunk
 from imitax.core.family import Family
 from imitax.core.types import Algorithm, Metrics
@@ -20,23 +20,6 @@ from imitax.tasks.pose import Instance
 
 EPISODES = 16
 """Evaluation episodes of a checkpoint, at most; in a table regret is exact without any."""
-
-SCHEMA = pa.schema(
-    [
-        pa.field("environment", pa.string(), nullable=False),
-        pa.field("algorithm", pa.string(), nullable=False),
-        pa.field("horizon", pa.int32(), nullable=False),
-        pa.field("num_demos", pa.int32(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("checkpoint", pa.int32(), nullable=False),
-        pa.field("iterations", pa.int64(), nullable=False),
-        pa.field("environment_steps", pa.int64(), nullable=False),
-        pa.field("expert_labels", pa.int64(), nullable=False),
-        pa.field("learner_return", pa.float64(), nullable=False),
-        pa.field("regret", pa.float64(), nullable=False),
-    ]
-)
-"""Columns of the curve files; NaN where the policy was not finite."""
 
 
 class Point(NamedTuple):
@@ -69,8 +52,8 @@ def observer(
         regret, learner_return = judged(algorithm.policy(instance.problem, state))
         return Point(
             iterations=jnp.int32(num_steps),
-            environment_steps=metrics.environment_steps,
-            expert_labels=metrics.expert_labels,
+            environment_steps=jnp.asarray(metrics.environment_steps),
+            expert_labels=jnp.asarray(metrics.expert_labels),
             learner_return=learner_return,
             regret=regret,
         )
@@ -86,19 +69,8 @@ def to_columns(points: Point, chunk: Chunk) -> dict[str, np.ndarray]:
         chunk: of C seeds.
     """
     num_checkpoints = points.regret.shape[1]
-    count = chunk.num_seeds * num_checkpoints
-    seeds = chunk.first_seed + np.arange(chunk.num_seeds, dtype=np.int64)
-    wide = {"i": np.int64, "f": np.float64}
-    values = {
-        name: np.asarray(leaf).astype(wide[leaf.dtype.kind]).ravel()
-        for name, leaf in points._asdict().items()
-    }
-    keys = {
-        "environment": np.full(count, chunk.environment, object),
-        "algorithm": np.full(count, chunk.algorithm, object),
-        "horizon": np.full(count, chunk.horizon, np.int32),
-        "num_demos": np.full(count, chunk.num_demos, np.int32),
-        "seed": np.repeat(seeds, num_checkpoints),
-        "checkpoint": np.tile(np.arange(num_checkpoints, dtype=np.int32), chunk.num_seeds),
-    }
-    return keys | values
+    seeds = np.repeat(chunk.first_seed + np.arange(chunk.num_seeds), num_checkpoints)
+    checkpoint = np.tile(np.arange(num_checkpoints, dtype=np.int32), chunk.num_seeds)
+    keys = schema.key_columns(*chunk[:4], seeds) | {"checkpoint": checkpoint}
+    values = schema.number_columns(points._asdict())
+    return keys | {name: leaf.ravel() for name, leaf in values.items()}

@@ -26,9 +26,8 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from imitax.bench import files
-from imitax.bench.errors import StoreError
 from imitax.bench.provenance import PACKAGES, versions
+from imitax.core import files
 
 FOLDER = "programs"
 """In JAX's cache folder."""
@@ -87,7 +86,7 @@ def save(place: Path, compiled: jax.stages.Compiled) -> None:
         content = zlib.compress(pickle.dumps((payload, tree)), 1)
         place.parent.mkdir(parents=True, exist_ok=True)
         files.replace(place, content)
-    except (StoreError, OSError, pickle.PicklingError, ValueError, TypeError, RuntimeError):
+    except (OSError, pickle.PicklingError, ValueError, TypeError, RuntimeError):
         return
 
 

@@ -22,11 +22,11 @@ from jax.sharding import PartitionSpec as P
 
 from imitax.bench.programs import cache_counts, curves, executables, instances
 from imitax.core.family import Family
-from imitax.core.types import Algorithm, Capacity
-from imitax.tasks import reward_metrics
-from imitax.tasks.evaluate import evaluate
+from imitax.core.types import Algorithm, Capacity, Metrics
+from imitax.tasks.evaluate import Outcome, evaluate
 from imitax.tasks.experiment import learn
 from imitax.tasks.pose import Instance, pose
+from imitax.tasks.reward_metrics import RewardMetrics, reward_metrics
 
 AXIS = "seed"
 
@@ -35,33 +35,16 @@ _TRACING = threading.Lock()
 
 
 class Row(NamedTuple):
-    """What one experiment reports; scalars, float32 unless said otherwise."""
+    """What one experiment reports; its scalars are the numbers of a row of results."""
 
-    regret: jax.Array
-    learner_return: jax.Array
-    expert_return: jax.Array
-    finite: jax.Array
-    """bool; the seed's status."""
-    expert_labels: jax.Array
-    """int32."""
-    environment_steps: jax.Array
-    """int32."""
+    outcome: Outcome
+    metrics: Metrics
+    reward: RewardMetrics
+    """NaN where no reward is recovered."""
     iterations: jax.Array
     """Algorithm steps, int32."""
     converged: jax.Array
     """bool."""
-    moment_gap: jax.Array
-    equilibrium_gap: jax.Array
-    expected_value_difference: jax.Array
-    """NaN where no reward is recovered, as for the next."""
-    epic_distance: jax.Array
-    gradient_updates: jax.Array
-    """int32."""
-    training_loss: jax.Array
-    """NaN where no policy is fitted, as for the next."""
-    held_out_loss: jax.Array
-    fit_converged: jax.Array
-    """int32; -1 where no policy is fitted."""
 
 
 class RewardMap(NamedTuple):
@@ -131,24 +114,12 @@ def _finish(setup: Setup, algorithm: Algorithm, instance: Instance) -> Output:
     policy, trained = _learn(setup, instance, algorithm)
     outcome = evaluate(env, instance, policy, num_episodes=setup.evaluation_episodes)
     difference, distance, found = _judge_reward(env, instance, algorithm, trained.state)
-    metrics = trained.metrics
     row = Row(
-        regret=outcome.regret,
-        learner_return=outcome.learner_return,
-        expert_return=outcome.expert_return,
-        finite=outcome.finite,
-        expert_labels=metrics.expert_labels,
-        environment_steps=metrics.environment_steps,
+        outcome=outcome,
+        metrics=trained.metrics,
+        reward=RewardMetrics(difference, distance),
         iterations=trained.num_steps,
         converged=trained.state.converged,
-        moment_gap=metrics.moment_gap,
-        equilibrium_gap=metrics.equilibrium_gap,
-        expected_value_difference=difference,
-        epic_distance=distance,
-        gradient_updates=metrics.gradient_updates,
-        training_loss=metrics.training_loss,
-        held_out_loss=metrics.held_out_loss,
-        fit_converged=metrics.fit_converged,
     )
     return Output(row, found, trained.curve)
 
@@ -171,7 +142,7 @@ def _judge_reward(env: Family, instance: Instance, algorithm: Algorithm, state: 
     if algorithm.reward is None or not env.is_tabular:
         return nothing, nothing, None
     recovered = algorithm.reward(instance.problem, state)
-    difference, distance = reward_metrics.reward_metrics(env, instance, recovered)
+    difference, distance = reward_metrics(env, instance, recovered)
     if env.grid_size is None:
         return difference, distance, None
     true = jnp.mean(instance.params.mdp.step_reward, axis=-1)

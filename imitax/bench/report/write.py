@@ -4,8 +4,6 @@ Everything is computed from the files of one directory, so a report can be made 
 and on any machine; each file is written under a hidden name first and then renamed.
 """
 
-import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +22,13 @@ from imitax.bench.analysis.exponents import (
 )
 from imitax.bench.analysis.scores import scored, summarise_scores
 from imitax.bench.analysis.statistics import FEW_SEEDS, MIN_POINTS
+from imitax.bench.files import replace, slug
 from imitax.bench.programs.curves import EPISODES
 from imitax.bench.report import fairness, markdown
 from imitax.bench.report import scores as sections
 from imitax.bench.report.figures import labels as label_figures
 from imitax.bench.report.figures import regret, returns
 from imitax.bench.results.reading import (
-    KEYS,
     ReportError,
     RewardMaps,
     incomplete,
@@ -39,6 +37,7 @@ from imitax.bench.results.reading import (
     read_results,
     read_rewards,
 )
+from imitax.bench.schema import KEYS
 
 __all__ = ["ReportError", "write_report"]
 
@@ -116,6 +115,7 @@ def write_report(directory: Path) -> Path:
 
     Raises:
         ReportError: nothing to read, or something that cannot be read; nothing is written.
+        StoreError: the file system refuses a file.
     """
     directory = Path(directory)
     found = _find(directory)
@@ -270,11 +270,6 @@ def _draw_rewards(folder: Path, rewards: list[RewardMaps]) -> list[Image]:
     return images
 
 
-def slug(spec: str) -> str:
-    """A spec as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", spec)[:100]
-
-
 def _bullets(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
@@ -284,7 +279,5 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def _replace(path: Path, text: str) -> Path:
-    hidden = path.parent / f".{path.name}"
-    hidden.write_text(text, encoding="utf-8")
-    os.replace(hidden, path)
+    replace(path, text.encode())
     return path

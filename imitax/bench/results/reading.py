@@ -10,22 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from imitax.bench.errors import ReportError
-from imitax.bench.programs import curves
 from imitax.bench.results.manifest import add_programs, difference
-
-KEYS = ["environment", "algorithm", "horizon", "num_demos", "seed"]
-REQUIRED = [
-    *KEYS,
-    *("regret", "learner_return", "status", "expert_labels", "environment_steps", "knows_dynamics"),
-]
-
-LATER: dict[str, Any] = {
-    "gradient_updates": np.nan,
-    "training_loss": np.nan,
-    "held_out_loss": np.nan,
-    "fit_converged": None,
-}
-"""Columns that older directories have not, and what stands there: nothing is known."""
+from imitax.bench.schema import CURVES, KEYS, REQUIRED, absent
 
 REWARD_KEYS = ("environment", "algorithm", "true", "recovered")
 
@@ -51,9 +37,9 @@ def read_results(directory: Path) -> pd.DataFrame:
     if not _parquet_files(folder):
         raise ReportError(f"{directory}: no results/*.parquet; run a sweep with --out {directory}")
     rows = _read_parquet(folder, REQUIRED, KEYS)
-    for name, absent in LATER.items():
+    for name, nothing in absent().items():
         if name not in rows:
-            rows[name] = absent
+            rows[name] = nothing
     rows["regret"] = rows["regret"].where((rows["status"] == "ok") & np.isfinite(rows["regret"]))
     return rows.sort_values(KEYS, kind="stable", ignore_index=True)
 
@@ -68,7 +54,7 @@ def read_curves(directory: Path) -> pd.DataFrame | None:
     if not _parquet_files(folder):
         return None
     keys = [*KEYS, "checkpoint"]
-    points = _read_parquet(folder, curves.SCHEMA.names, keys)
+    points = _read_parquet(folder, CURVES.names, keys)
     return points.sort_values(keys, kind="stable", ignore_index=True)
 
 

@@ -15,7 +15,6 @@ may be computed in one directory or in several, and directories merge by copying
 import hashlib
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -26,9 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imitax.bench.errors import StoreError
-from imitax.bench.files import create, replace
+from imitax.bench.files import create, replace, slug
 from imitax.bench.plans.plan import ALONE, Chunk, Group, Plan, Share, all_chunks
-from imitax.bench.programs import curves
 from imitax.bench.provenance import timestamp
 from imitax.bench.results.manifest import (
     add_programs,
@@ -39,41 +37,12 @@ from imitax.bench.results.manifest import (
     share_path,
 )
 from imitax.bench.runs.local import Result, Stats
+from imitax.bench.schema import CURVES, to_table
 
 try:
     import fcntl
 except ImportError:  # no such locks on Windows
     fcntl = None
-
-SCHEMA = pa.schema(
-    [
-        pa.field("environment", pa.string(), nullable=False),
-        pa.field("algorithm", pa.string(), nullable=False),
-        pa.field("horizon", pa.int32(), nullable=False),
-        pa.field("num_demos", pa.int32(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("regret", pa.float64(), nullable=False),
-        pa.field("learner_return", pa.float64(), nullable=False),
-        pa.field("expert_return", pa.float64(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("expert_labels", pa.int64(), nullable=False),
-        pa.field("environment_steps", pa.int64(), nullable=False),
-        pa.field("knows_dynamics", pa.bool_(), nullable=False),
-        pa.field("reward_form", pa.string(), nullable=False),
-        pa.field("iterations", pa.int64(), nullable=False),
-        pa.field("converged", pa.bool_()),
-        pa.field("moment_gap", pa.float64()),
-        pa.field("equilibrium_gap", pa.float64()),
-        pa.field("expected_value_difference", pa.float64()),
-        pa.field("epic_distance", pa.float64()),
-        pa.field("gradient_updates", pa.int64(), nullable=False),
-        pa.field("training_loss", pa.float64()),
-        pa.field("held_out_loss", pa.float64()),
-        pa.field("fit_converged", pa.bool_()),
-    ]
-)
-"""Columns of the result files; null where a metric has no meaning."""
-
 
 Maps = tuple[np.ndarray, np.ndarray]
 """True and recovered reward, [rows, columns] each."""
@@ -209,7 +178,7 @@ class Store:
             self._write_rewards((result.chunk.environment, result.chunk.algorithm), result.rewards)
         name = file_name(result.chunk)
         if self.curves is not None and result.curve is not None:
-            _write_table(self.curves / name, to_table(result.curve, curves.SCHEMA))
+            _write_table(self.curves / name, to_table(result.curve, CURVES))
         _write_table(self.results / name, to_table(result.columns))
 
     def add_program(self, stats: Stats) -> None:
@@ -233,20 +202,11 @@ class Store:
         buffer = io.BytesIO()
         true, recovered = (np.asarray(kind, float) for kind in rewards)
         np.savez(buffer, environment=pair[0], algorithm=pair[1], true=true, recovered=recovered)
-        replace(folder / f"{_slug(pair)}.npz", buffer.getvalue())
+        replace(folder / f"{_name(pair)}.npz", buffer.getvalue())
 
 
 def _json(record: Mapping[str, Any]) -> bytes:
     return (json.dumps(record, indent=2) + "\n").encode()
-
-
-def to_table(columns: dict[str, np.ndarray], schema: pa.Schema = SCHEMA) -> pa.Table:
-    """The Arrow table of a chunk's columns, by default with the schema of the result files."""
-    arrays = [
-        pa.array(columns[field.name], type=field.type, from_pandas=field.nullable)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
@@ -258,11 +218,11 @@ def _write_table(path: Path, table: pa.Table) -> None:
 def file_name(chunk: Chunk) -> str:
     """A readable file name, unique by the hash at its end."""
     cell = f"H{chunk.horizon}_N{chunk.num_demos}_{chunk.first_seed:07d}"
-    return f"{_slug(chunk, cell)}.parquet"
+    return f"{_name(chunk, cell)}.parquet"
 
 
-def _slug(key: Sequence[Any], *more: str) -> str:
+def _name(key: Sequence[Any], *more: str) -> str:
     """A name for a file, from what begins with an environment and an algorithm."""
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
-    parts = [re.sub(r"[^A-Za-z0-9.]+", "-", text)[:60] for text in key[:2]]
+    parts = [slug(text, 60) for text in key[:2]]
     return "_".join([*parts, *more, digest])

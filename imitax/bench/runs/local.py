@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from imitax.bench import schema
 from imitax.bench.plans.plan import (
     Block,
     Chunk,
@@ -158,7 +159,7 @@ def fetch(group: Group, task: Task, chunk: Chunk, output: Output) -> Result:
     is_first = (chunk.horizon, chunk.num_demos, chunk.first_seed) == first
     if found is None or not is_first:
         return Result(chunk, columns, None, curve)
-    finite, shape = np.asarray(row.finite, bool), group.env.grid_size
+    finite, shape = np.asarray(row.outcome.finite, bool), group.env.grid_size
     if not finite.any():
         return Result(chunk, columns, None, curve)
     true, recovered = (np.mean(leaf[finite], axis=0).reshape(shape) for leaf in found)
@@ -168,31 +169,18 @@ def fetch(group: Group, task: Task, chunk: Chunk, output: Output) -> Result:
 
 def _columns(row: Row, chunk: Chunk, algorithm: Algorithm) -> dict[str, np.ndarray]:
     count = chunk.num_seeds
-    wide = {"i": np.int64, "f": np.float64, "b": bool}
-    values = {name: leaf.astype(wide[leaf.dtype.kind]) for name, leaf in row._asdict().items()}
-    finite, converged = values.pop("finite"), values.pop("converged")
-    fitted = values.pop("fit_converged")
+    keys = schema.key_columns(*chunk[:4], chunk.first_seed + np.arange(count))
+    metrics = row.metrics
     # Only learners that report a gap can be said to have closed it.
-    iterates = np.isfinite(values["moment_gap"]) | np.isfinite(values["equilibrium_gap"])
-    keys = {
-        "environment": np.full(count, chunk.environment, object),
-        "algorithm": np.full(count, chunk.algorithm, object),
-        "horizon": np.full(count, chunk.horizon, np.int32),
-        "num_demos": np.full(count, chunk.num_demos, np.int32),
-        "seed": chunk.first_seed + np.arange(count, dtype=np.int64),
+    iterates = np.isfinite(metrics.moment_gap) | np.isfinite(metrics.equilibrium_gap)
+    rest = {"iterations": row.iterations, "converged": np.where(iterates, row.converged, -1)}
+    named = row.outcome._asdict() | metrics._asdict() | row.reward._asdict() | rest
+    said = {
+        "status": np.where(row.outcome.finite, "ok", "diverged").astype(object),
+        "knows_dynamics": np.full(count, algorithm.knows_dynamics),
+        "reward_form": np.full(count, algorithm.reward_form, object),
     }
-    status = np.where(finite, "ok", "diverged").astype(object)
-    return (
-        keys
-        | values
-        | {
-            "status": status,
-            "knows_dynamics": np.full(count, algorithm.knows_dynamics),
-            "reward_form": np.full(count, algorithm.reward_form, object),
-            "converged": np.where(iterates, converged, None),
-            "fit_converged": np.where(fitted >= 0, fitted == 1, None),
-        }
-    )
+    return keys | schema.number_columns(named) | said
 
 
 def concatenate(results: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

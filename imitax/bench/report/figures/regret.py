@@ -5,8 +5,8 @@ every figure (Okabe and Ito's palette, told apart by colour-blind readers); sett
 algorithm differ by marker and line style. The same data gives the same bytes.
 """
 
+import io
 import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from imitax.bench.analysis.exponents import Curve
+from imitax.bench.files import replace
 from imitax.bench.report.figures.panels import Panel, Style, draw, handles, styles, wrap
 from imitax.bench.theory.predictions import AXES
 
@@ -88,7 +89,7 @@ def reward_heatmaps(
 
 
 def save(figure: Figure, path_stem: Path) -> list[Path]:
-    """Write PNG and SVG, each under a hidden name first and then renamed.
+    """Write PNG and SVG, each at once.
 
     Args:
         figure: what to write.
@@ -102,9 +103,9 @@ def save(figure: Figure, path_stem: Path) -> list[Path]:
     with matplotlib.rc_context(_RC):
         for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
             path = path_stem.parent / f"{path_stem.name}.{ending}"
-            hidden = path.parent / f".{path.name}"
-            figure.savefig(hidden, format=ending, dpi=150, metadata=metadata)
-            os.replace(hidden, path)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=ending, dpi=150, metadata=metadata)
+            replace(path, drawn.getvalue())
             figure.set_layout_engine("none")  # the second format keeps the first one's layout
             written.append(path)
     return written
