@@ -235,6 +235,22 @@ class AnyTabular(TabularFamily):
         return self.settings, self.grid_size
 
 
+def stand_in(env: Any) -> AnyTabular | None:
+    """What a program is built for in place of this environment; None where it has its own.
+
+    An environment that draws its parameters, or makes its expert of them, in a way of its own is
+    no data.
+    """
+    if not isinstance(env, TabularFamily):
+        return None
+    is_data = all(
+        getattr(kind, name) is getattr(TabularFamily, name)
+        for kind in (type(env), type(env.source))
+        for name in ("sample_params", "draw", "expert", "without_reward")
+    )
+    return AnyTabular(env) if is_data else None
+
+
 def _in_working_precision(leaf: jax.Array) -> jax.Array:
     """Floats of the working precision, for families that are not ours; integers as they are."""
     leaf = jnp.asarray(leaf)

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 from imitax.core import keys
 from imitax.core.family import Family
 from imitax.core.types import Capacity, Demand
-from imitax.envs.tabular import AnyTabular, Drawn, TabularFamily, params_of
+from imitax.envs.tabular import AnyTabular, Drawn, TabularFamily, params_of, stand_in
 from imitax.tasks.pose import Instance, posed
 
 LARGEST = 2**28
@@ -40,22 +40,6 @@ class Seeds(NamedTuple):
     """uint32 [purposes, 2], the data of `imitax.core.keys.Keys`."""
     places: Places | None
     """None where all seeds share them."""
-
-
-def stand_in(env: Family) -> AnyTabular | None:
-    """What a program is built for in place of this environment; None where it has its own.
-
-    An environment that draws its parameters, or makes its expert of them, in a way of its own is
-    no data.
-    """
-    if not isinstance(env, TabularFamily):
-        return None
-    kinds = {type(env), type(env.source)}
-    names = ("sample_params", "draw", "expert", "without_reward")
-    plain = all(
-        getattr(kind, name) is getattr(TabularFamily, name) for kind in kinds for name in names
-    )
-    return AnyTabular(env) if plain else None
 
 
 def draw(

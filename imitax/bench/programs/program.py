@@ -23,6 +23,7 @@ from jax.sharding import PartitionSpec as P
 from imitax.bench.programs import cache_counts, curves, executables, instances
 from imitax.core.family import Family
 from imitax.core.types import Algorithm, Capacity, Metrics
+from imitax.envs.tabular import stand_in
 from imitax.tasks.evaluate import Outcome, evaluate
 from imitax.tasks.experiment import learn
 from imitax.tasks.pose import Instance, pose
@@ -236,14 +237,14 @@ class Program:
         seeds = jax.ShapeDtypeStruct((width,), jnp.int32)
         shared = (scalar, scalar, as_arguments(config))
         self._draw, given = None, (seeds, *shared)
-        stand_in = instances.stand_in(setup.env)
-        if stand_in is not None:
+        other = stand_in(setup.env)
+        if other is not None:
             env, longest = setup.env, setup.capacity.horizon
             drawing = instances.drawing(env, longest, mesh, AXIS)
             self._draw = self._make((env, longest), drawing, given[:3])
             given = (*jax.eval_shape(drawing, *given[:3]), *shared)
-            setup = setup._replace(env=stand_in)
-        function = functools.partial(experiment if stand_in is None else experiment_on, setup)
+            setup = setup._replace(env=other)
+        function = functools.partial(experiment if other is None else experiment_on, setup)
         jitted = sharded(function, mesh, self.block, len(given) - 1)
         self.compiled = self._make((setup, type(config), self.block), jitted, given)
         self.compile_seconds = time.perf_counter() - started
