@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 from imitax.core import keys
 from imitax.core.family import Family
 from imitax.core.types import Capacity, Demand
-from imitax.envs.tabular import AnyTabular, Drawn, TabularFamily, params_of, stand_in
+from imitax.envs.tabular import Drawn, TabularFamily, params_of, stand_in
 from imitax.tasks.pose import Instance, posed
 
 LARGEST = 2**28
@@ -100,7 +100,7 @@ def bytes_per_seed(env: Family, max_horizon: int) -> int:
 
 
 def instance_of(
-    env: AnyTabular,
+    env: Family,
     seed: Seeds,
     shared: Places | None,
     horizon: jax.Array,
