@@ -264,6 +264,8 @@ def test_expectation_notes():
     assert "dynamics" in expectation_note("reset-cliff", "gail")
     assert "luck" in expectation_note("recoverable-cliff", "bc")
     assert "proves nothing" in expectation_note("reset-cliff:labels=first", "bc:unseen=first")
+    assert "bends towards linear" in expectation_note("linear:noise=0.01", "bc:hidden=none")
+    assert expectation_note("linear", "dagger:hidden=none") is None
     assert expectation_note("standard-imitation", "gail") is None
     assert expectation_note("recoverable-cliff", "dagger") is None
     assert expectation_note("gridworld", "bc") is None

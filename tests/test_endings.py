@@ -22,6 +22,7 @@ OURS = {
     "lane:absorbing=false": "none",
     "obstacle": "bad",
     "sine-path": "none",
+    "linear": "none",
     **dict.fromkeys(("reset-cliff", "three-state", "gridworld", "random-mdp"), "none"),
     "CartPole-v1:fixed=true": "none",
     "MountainCar-v0:fixed=true": "none",

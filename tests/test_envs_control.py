@@ -15,6 +15,7 @@ from imitax.core.policies import Policy
 from imitax.core.types import Capacity, Demand
 from imitax.envs.gymnax_family import GymnaxFamily
 from imitax.envs.lane import Lane, LaneSettings
+from imitax.envs.linear import Linear
 from imitax.envs.obstacle import Obstacle
 from imitax.envs.sine_path import SinePath, SinePathSettings
 from imitax.tasks.evaluate import evaluate
@@ -24,6 +25,7 @@ from imitax.tasks.rollout import rollout
 FAMILIES = {
     "lane": Lane,
     "sine-path": SinePath,
+    "linear": Linear,
     "obstacle": Obstacle,
     "CartPole-v1": lambda: GymnaxFamily("CartPole-v1"),
 }
@@ -116,7 +118,8 @@ def test_expert_has_no_regret(name):
     outcome, shown = jax.jit(experiment)(jnp.int32(0))
     assert outcome.finite
     assert outcome.regret == 0.0
-    expected = {"sine-path": 0.0, "obstacle": 1.0}.get(name, 20.0)
+    linear = -0.1 * (1 - 0.95**20) / 0.05
+    expected = {"sine-path": 0.0, "obstacle": 1.0, "linear": linear}.get(name, 20.0)
     assert outcome.expert_return == pytest.approx(expected, abs=1e-4)
     assert np.all(shown.length == 20)
     assert shown.obs.shape[:2] == shown.action.shape[:2] == (3, 20)

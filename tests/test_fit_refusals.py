@@ -167,6 +167,8 @@ def test_settings_of_demonstrations(tmp_path, refused):
     path = written(tmp_path, baselines())
     message = refused(path, env="CartPole-v1:demos=random")
     assert message.endswith("the file holds the demonstrations; leave demos out")
+    message = refused(path, env="lane:label_noise=0.1")
+    assert message.endswith("the file holds the labels; leave label_noise out")
     message = refused(path, env="CartPole-v1:subsample=99")
     assert "subsample=99 is a sub-sampling factor above the episode length" in message
 

@@ -55,6 +55,7 @@ def test_a_task_is_normalised_by_its_own_controls_whatever_is_demonstrated(score
         found = cell(scores, spec, "gail:reward=softplus", 4)
         np.testing.assert_allclose(found, score + spread * LADDER, atol=1e-12)
     assert task_of("CartPole-v1:demos=random") == task_of("CartPole-v1:subsample=10")
+    assert task_of("lane:label_noise=0.1") == task_of("lane")
     assert task_of("CartPole-v1:fixed=true") != task_of("CartPole-v1")
     parts = [rows_of("CartPole-v1", "random", 4, 0.0), rows_of("CartPole-v1", "expert", 4, 1.0)]
     other = rows_of("CartPole-v1:fixed=true", "bc", 4, 0.5)

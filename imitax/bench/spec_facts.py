@@ -15,8 +15,8 @@ from imitax.envs import ENVIRONMENTS, endings
 ENDS_EARLY = frozenset(name for name, kind in endings.GYMNAX.items() if kind != "none")
 """gymnax environments in which a better policy's episodes are longer, or shorter, than others'."""
 
-DEMONSTRATIONS = ("subsample", "demos")
-"""Settings of an environment that change what is shown and nothing that is done or earned."""
+DEMONSTRATIONS = ("subsample", "demos", "label_noise")
+"""Settings of an environment that change what is recorded, and nothing that is done or earned."""
 
 
 def is_tabular(environment: str) -> bool:

@@ -15,6 +15,7 @@ from imitax.cli.terminal import aligned
 from imitax.core import errors
 from imitax.core.errors import SpecError
 from imitax.core.family import Family, check_subsample
+from imitax.core.spec import split
 from imitax.core.types import Metrics
 from imitax.data import DataError, Recorded, load
 from imitax.tasks.demonstrations import check_shortest
@@ -74,6 +75,8 @@ def check(args: argparse.Namespace) -> Task:
         raise SpecError(f"--env {args.env} is {_TABULAR}")
     if getattr(env.settings, "demos", "expert") != "expert":
         raise SpecError(f"--env {args.env}: the file holds the demonstrations; leave demos out")
+    if "label_noise" in split(env.spec)[1]:
+        raise SpecError(f"--env {args.env}: the file holds the labels; leave label_noise out")
     chosen = _algorithm(args.algorithm, env)
     params = env.default_params
     recorded = load(args.demos, env.observation_space(params), env.action_space(params))

@@ -57,6 +57,11 @@ class Family(Protocol):
         ...
 
     @property
+    def label_noise(self) -> float:
+        """Standard deviation of the noise on recorded actions; see `imitax.tasks.rollout.noisy`."""
+        ...
+
+    @property
     def shuffles(self) -> bool:
         """Whether demonstrated actions are shuffled; see `imitax.tasks.demonstrations.shuffled`."""
         ...
@@ -138,6 +143,11 @@ class FamilyDefaults:
     def subsample(self) -> int:
         """The setting `subsample`, 1 without one."""
         return getattr(self.settings, "subsample", 1)
+
+    @property
+    def label_noise(self) -> float:
+        """The setting `label_noise`, 0 without one."""
+        return getattr(self.settings, "label_noise", 0.0)
 
     @property
     def is_shifted(self) -> bool:

@@ -43,7 +43,7 @@ class Demonstrations(NamedTuple):
     """[N, T, ...]; rows at and after `length` are padding and mean nothing. T is the capacity's
     horizon, or its `subsample`-th part, rounded up."""
     action: jax.Array | None
-    """[N, T] int32 or [N, T, D] float32."""
+    """[N, T] int32 or [N, T, D] float32; as recorded, with the environment's `label_noise`."""
     length: jax.Array | None
     """Pairs shown per episode, int32 [N]; zero for episodes beyond `num_episodes`."""
     counts: jax.Array | None

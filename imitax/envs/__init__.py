@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imitax.envs import chains, cliffs, gridworld, lane, obstacle, random_mdp, sine_path
+from imitax.envs import chains, cliffs, gridworld, lane, linear, obstacle, random_mdp, sine_path
 
 ENVIRONMENTS: dict[str, tuple[Any, type]] = {
     "reset-cliff": (cliffs.ResetCliff, cliffs.CliffSettings),
@@ -13,6 +13,7 @@ ENVIRONMENTS: dict[str, tuple[Any, type]] = {
     "gridworld": (gridworld.Gridworld, gridworld.GridworldSettings),
     "random-mdp": (random_mdp.RandomMDP, random_mdp.RandomMDPSettings),
     "lane": (lane.Lane, lane.LaneSettings),
+    "linear": (linear.Linear, linear.LinearSettings),
     "sine-path": (sine_path.SinePath, sine_path.SinePathSettings),
     "obstacle": (obstacle.Obstacle, obstacle.ObstacleSettings),
 }

@@ -1,4 +1,6 @@
-"""Systems with continuous states and actions: what `lane`, `sine-path` and `obstacle` share."""
+"""Systems with continuous states and actions: what `lane`, `sine-path`, `linear` and `obstacle`
+share.
+"""
 
 from typing import Any
 
@@ -7,7 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from imitax.core.config import check_settings
+from imitax.core.config import check_settings, setting
 from imitax.core.family import FamilyDefaults
 from imitax.core.policies import Policy
 from imitax.core.spec import write
@@ -32,6 +34,16 @@ def weighed(weight: jax.Array, reward: jax.Array) -> jax.Array:
     zero, so that a learner could tell which steps earn nothing.
     """
     return jnp.where(jnp.isnan(weight), weight, weight * reward)
+
+
+def labelling(deviation: float = 0.0) -> Any:
+    """The setting `label_noise` of a family; see `imitax.tasks.rollout.noisy`."""
+    return setting(
+        deviation,
+        "standard deviation of noise on the actions that are recorded of the expert, or asked of "
+        "it; nobody acts on it",
+        low=0.0,
+    )
 
 
 class ControlFamily(FamilyDefaults, environment.Environment):
@@ -128,6 +140,6 @@ class PositionState(environment.EnvState):
     """Where an episode stands."""
 
     position: jax.Array
-    """float32, [1] in `lane` and [2] in `sine-path`."""
+    """float32, [1] in `lane` and `linear`, [2] in `sine-path`."""
     time: Any
     """Actions taken so far, int32."""

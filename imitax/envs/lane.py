@@ -7,7 +7,13 @@ from flax import struct
 from imitax.core.config import config, setting
 from imitax.core.family import subsampling
 from imitax.core.policies import Policy
-from imitax.envs.continuous import ControlFamily, ControlParams, PositionState, weighed
+from imitax.envs.continuous import (
+    ControlFamily,
+    ControlParams,
+    PositionState,
+    labelling,
+    weighed,
+)
 from imitax.experts import controllers
 
 START = 0.05
@@ -22,6 +28,7 @@ class LaneSettings:
     noise: float = setting(0.1, "standard deviation of a step's noise", low=0.0)
     width: float = setting(1.0, "half width of the lane", low=START)
     absorbing: bool = setting(True, "whether leaving the lane ends the episode")
+    label_noise: float = labelling()
     subsample: int = subsampling()
 
 

@@ -6,7 +6,13 @@ import jax.numpy as jnp
 from imitax.core.config import config, setting
 from imitax.core.family import subsampling
 from imitax.core.policies import Policy
-from imitax.envs.continuous import ControlFamily, ControlParams, PositionState, weighed
+from imitax.envs.continuous import (
+    ControlFamily,
+    ControlParams,
+    PositionState,
+    labelling,
+    weighed,
+)
 from imitax.experts import controllers
 
 START_SPREAD = 0.1
@@ -18,6 +24,7 @@ class SinePathSettings:
     """Settings of `sine-path`."""
 
     noise: float = setting(0.02, "standard deviation of the noise of x and of y", low=0.0)
+    label_noise: float = labelling()
     subsample: int = subsampling()
 
 

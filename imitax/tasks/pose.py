@@ -146,7 +146,7 @@ def demonstrate(
 
     episodes = jax.vmap(run)(jnp.arange(num_rows))
     length = jnp.where(jnp.arange(num_rows) < num_episodes, episodes.length, 0)
-    shown = Demonstrations(episodes.obs, episodes.action, length, None, num_episodes)
+    shown = Demonstrations(episodes.obs, episodes.label, length, None, num_episodes)
     shown = shuffled(key, shown) if env.shuffles else shown
     return limited(subsampled(key, shown, env.subsample), demand.labels)
 

@@ -2,6 +2,9 @@
 
 Draws are made per time step and along a leading axis of episodes of fixed length, so that more
 demonstrations or a longer horizon extend what was drawn and never change it.
+
+An environment with `label_noise` records actions with noise on them: what a learner is told, in
+demonstrations and where it asks, is not exactly what the expert does. Nobody acts on the noise.
 """
 
 from typing import Any, NamedTuple
@@ -13,6 +16,9 @@ from imitax.core.family import Family
 from imitax.core.policies import Policy
 from imitax.tabular.mdp import put
 
+LABELS = 2**32 - 1
+"""Fold of the policy's key for the noise of labels; those of time steps are below 2^31."""
+
 
 class Episode(NamedTuple):
     """One episode of any environment, padded."""
@@ -22,7 +28,8 @@ class Episode(NamedTuple):
     action: jax.Array
     """[T, ...]"""
     label: jax.Array
-    """What the labelling policy would have done, [T, ...]."""
+    """What the labelling policy would have done, as it is recorded: with the environment's
+    `label_noise`, [T, ...]."""
     length: jax.Array
     """Steps until termination or the horizon, int32."""
     total_reward: jax.Array
@@ -50,12 +57,13 @@ def rollout(
         horizon: number of steps, int32, traced.
         max_horizon: buffer length T, static.
         policy_key: by default another fold of `key`.
-        labeller: labels each visited observation; None records the action twice.
+        labeller: labels each visited observation; None labels it with the action.
 
     Returns:
         An `Episode`.
     """
     start = _begin(key, env, params, policy_key)
+    noise_key = jax.random.fold_in(start.policy_key, LABELS)
     action_like = jax.eval_shape(lambda: policy(start.obs, jnp.int32(0)).mode())
 
     def buffer(like):
@@ -67,6 +75,7 @@ def rollout(
         action, label = moved.action, moved.action
         if labeller is not None:
             label = labeller(obs, time).sample(moved.label_key)
+        label = noisy(noise_key, env, label, time)
         episode = Episode(
             obs=put(episode.obs, time, obs),
             action=put(episode.action, time, action.astype(episode.action.dtype)),
@@ -81,6 +90,23 @@ def rollout(
     )
     begun = (start.obs, start.state, jnp.bool_(True), empty)
     return jax.lax.fori_loop(0, horizon, advance, begun)[3]
+
+
+def noisy(key: jax.Array, env: Family, label: jax.Array, time: jax.Array) -> jax.Array:
+    """A label as it is recorded: label + label_noise z, z standard normal, not clipped.
+
+    Args:
+        key: of the labels of an episode; step t uses fold t.
+        env: its `label_noise` is in units of the action; without one the label stays as it is, and
+            nothing is drawn.
+        label: an action, [...].
+        time: int32.
+    """
+    deviation = getattr(env, "label_noise", 0.0)  # gymnax's own environments have none
+    if not deviation:
+        return label
+    noise = jax.random.normal(jax.random.fold_in(key, time), label.shape, label.dtype)
+    return label + deviation * noise
 
 
 def total_reward(

@@ -17,9 +17,9 @@ of H steps, and the learner's error gives its directions only (equation 5):
 
 Where we depart: the first `first_episodes` demonstrations are the seed's, without noise, so that
 all methods share them; the first round has the noise of the setting `noise`, and `alpha` acts from
-the second on; errors are of labels
-that were not yet learned from. As the expert acts throughout, `environment_steps` counts the steps
-of disturbed episodes.
+the second on; errors are of labels that were not yet learned from, and hold the environment's
+`label_noise`. As the expert acts throughout, `environment_steps` counts the steps of disturbed
+episodes.
 """
 
 import functools

@@ -162,16 +162,44 @@ def as_arguments(config: Any) -> Any:
     return jax.tree.map(lambda value: np.asarray(value, dtype), config)
 
 
-def compiler_options() -> dict[str, str | bool]:
+SMALL_TABLE = 64
+"""Pairs of state and action up to which XLA's older code generator is used on a CPU."""
+
+
+def compiler_options(num_pairs: int | None = None) -> dict[str, str | bool]:
     """XLA options of the harness's programs.
 
     On a CPU, LLVM's level 2 compiles our programs about twice as fast as the default level 3, and
     they run as fast (measured on the exact suite); vectors of 512 bits, where there are such, train
-    small networks faster than the default 256.
+    small networks faster than the default 256. Of small tables the generator before MLIR's makes
+    the same bits, as fast to run, in two thirds of the time; of larger ones slower programs
+    (benchmarks/throughput.md has the numbers).
+
+    Args:
+        num_pairs: S A of a program of tables; None for others.
     """
     if jax.default_backend() != "cpu":
         return {}
-    return {"xla_backend_optimization_level": "2", "xla_cpu_prefer_vector_width": "512"}
+    options: dict[str, str | bool] = {
+        "xla_backend_optimization_level": "2",
+        "xla_cpu_prefer_vector_width": "512",
+    }
+    if num_pairs is not None and num_pairs <= SMALL_TABLE and _is_known(OLDER_GENERATOR):
+        options[OLDER_GENERATOR] = False
+    return options
+
+
+OLDER_GENERATOR = "xla_cpu_use_fusion_emitters"
+
+
+@functools.cache
+def _is_known(option: str) -> bool:
+    """Whether this XLA has a boolean option; versions come and go with them."""
+    try:
+        jax.jit(lambda x: x).lower(0).compile(compiler_options={option: False})
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 class Made(NamedTuple):
@@ -232,6 +260,7 @@ class Program:
         self.num_compilations, self.cache = 0, cache_counts.Counts()
         """Of the experiment; the drawing of instances is not counted."""
         self._mesh, self._pool = mesh, pool or Pool()
+        self._num_pairs: int | None = None
         started = time.perf_counter()
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         seeds = jax.ShapeDtypeStruct((width,), jnp.int32)
@@ -244,6 +273,7 @@ class Program:
             self._draw = self._make((env, longest), drawing, given[:3])
             given = (*jax.eval_shape(drawing, *given[:3]), *shared)
             setup = setup._replace(env=other)
+            self._num_pairs = other.num_states * other.num_actions
         function = functools.partial(experiment if other is None else experiment_on, setup)
         jitted = sharded(function, mesh, self.block, len(given) - 1)
         self.compiled = self._make((setup, type(config), self.block), jitted, given)
@@ -270,7 +300,7 @@ class Program:
         with _TRACING:
             lowered = lower(jitted, *given)
         with cache_counts.counting() as cache:
-            found = lowered.compile(compiler_options=compiler_options())
+            found = lowered.compile(compiler_options=compiler_options(self._num_pairs))
         if place:
             executables.save(place, found)
         return Made(found, 1, cache)

@@ -1,6 +1,7 @@
-"""Exact expected regret of tabular learners on the cliffs, as functions of the two specs.
+"""Exact expected regret, as a function of the two specs: of tabular learners on the cliffs.
 
-The expectation is over the seed: expert labels and demonstrations. With u the probability that
+The linear system is in `linear_system`. The expectation is over the seed: expert labels and
+demonstrations. With u the probability that
 the learner errs in a fresh good state, and κ that it leaves the bad state, the chance of being in
 a good state obeys
 
@@ -24,9 +25,11 @@ from scipy import stats
 from imitax.algorithms.adversarial.gail import GAILConfig
 from imitax.algorithms.baselines import NoisyExpertConfig
 from imitax.algorithms.cloning.bc import TabularBCConfig
+from imitax.bench.theory.linear_system import cloned_regret, is_least_squares
 from imitax.catalogue import settings_of
 from imitax.core.spec import split
 from imitax.envs.cliffs import CliffSettings
+from imitax.envs.linear import LinearSettings
 
 MAX_GOOD_STATES = 20
 """Above this the sums over subsets of the good states (2^G terms) are not attempted."""
@@ -80,7 +83,8 @@ def closed_form(environment: str, algorithm: str, horizon: int, num_demos: int) 
 
     Covered: tabular `bc` on the three cliffs; `gail:divergence=tv` with exact players on
     `reset-cliff` and `standard-imitation`, as the optimum with the maximum-entropy tie-break (a
-    limit that a learner approaches); `noisy-expert` on `three-state`.
+    limit that a learner approaches); `noisy-expert` on `three-state`; `bc:hidden=none` on `linear`
+    without process noise.
 
     Args:
         environment: normalised spec.
@@ -91,6 +95,10 @@ def closed_form(environment: str, algorithm: str, horizon: int, num_demos: int) 
     settings = settings_of(algorithm)
     if environment == "three-state" and isinstance(settings, NoisyExpertConfig):
         return _three_state(settings, horizon)
+    place = settings_of(environment)
+    if isinstance(place, LinearSettings):
+        cloned = is_least_squares(settings_of(algorithm, is_tabular=False))
+        return cloned_regret(place, horizon, num_demos) if cloned else None
     cliff = read_cliff(environment)
     rho = initial_distribution(cliff, num_demos) if cliff else None
     if cliff is None or rho is None:
@@ -103,8 +111,8 @@ def closed_form(environment: str, algorithm: str, horizon: int, num_demos: int) 
 
 
 def is_cheap(algorithm: str) -> bool:
-    """Whether a closed form costs microseconds: no sum over subsets of the good states."""
-    return "unseen=first" not in algorithm and "stationary=true" not in algorithm
+    """Whether a closed form costs microseconds: no sum over subsets of states, no quadrature."""
+    return not any(dear in algorithm for dear in ("unseen=first", "stationary=true", "hidden=none"))
 
 
 def missing_mass(rho: np.ndarray, num_draws: int) -> float:

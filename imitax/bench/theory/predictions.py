@@ -21,6 +21,7 @@ from imitax.bench.theory.closed_forms import Cliff, is_tie_broken, read_cliff
 from imitax.catalogue import settings_of
 from imitax.core.errors import SpecError
 from imitax.core.spec import split
+from imitax.envs.linear import LinearSettings
 from imitax.envs.random_mdp import RandomMDPSettings
 
 AXES = ("horizon", "num_demos")
@@ -111,6 +112,13 @@ def expectation_note(environment: str, algorithm: str) -> str | None:
             "expert's actions stay among the good states, so matching state visits reveals them "
             "at every step but the last (section 1.5); not comparable with BC and DAgger, which "
             "know no dynamics"
+        )
+    if isinstance(settings_of(environment), LinearSettings) and name == "bc":
+        return (
+            "exponential in the horizon is each unstable seed's deviation, not the mean regret: "
+            "the cost is at most 1 a step, and its mean over seeds bends towards linear growth "
+            "or, with process noise, none (theory-2, section 2; Simchowitz et al. 2025); single "
+            "seeds may beat the expert, who is not optimal for this cost"
         )
     cliff = read_cliff(environment)
     settings = settings_of(algorithm)
