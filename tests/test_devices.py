@@ -14,8 +14,9 @@ from test_sweep import frame
 import imitax
 from imitax.bench.plans.plan import Sweep, resolve
 from imitax.bench.programs import seed_blocks
-from imitax.bench.programs.program import Setup as ProgramSetup
-from imitax.bench.programs.program import as_arguments, experiment, seed_mesh, sharded
+from imitax.bench.programs.experiment import Setup as ProgramSetup
+from imitax.bench.programs.experiment import experiment
+from imitax.bench.programs.program import as_arguments, seed_mesh, sharded
 
 GAME = "num_envs=4,rollout=8,batch_size=16,rounds=2,epochs=1,hidden=8,discriminator_hidden=8"
 NETWORKS = [

@@ -9,7 +9,8 @@ import pytest
 
 from imitax import catalogue
 from imitax.bench.programs import executables
-from imitax.bench.programs.program import Program, Setup, seed_mesh
+from imitax.bench.programs.experiment import Setup
+from imitax.bench.programs.program import Program, seed_mesh
 from imitax.core.types import Capacity
 
 SPEC = "reset-cliff:num_states=4"

@@ -15,7 +15,8 @@ from jax.sharding import PartitionSpec as P
 
 from benchmarks import plain_ppo
 from benchmarks.speed.workloads import Workload, resolve
-from imitax.bench.programs.program import AXIS, Program, Setup, as_arguments, compiler_options
+from imitax.bench.programs.experiment import Setup
+from imitax.bench.programs.program import AXIS, Program, as_arguments, compiler_options
 from imitax.bench.programs.seed_blocks import NETWORK_BLOCK, block_on_cpu
 from imitax.core.keys import seed_keys
 from imitax.core.train import train

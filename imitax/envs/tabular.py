@@ -235,8 +235,8 @@ class AnyTabular(TabularFamily):
         return self.settings, self.grid_size
 
 
-def stand_in(env: Any) -> AnyTabular | None:
-    """What a program is built for in place of this environment; None where it has its own.
+def stand_in(env: Any) -> tuple[TabularFamily, AnyTabular] | None:
+    """The environment, and what a program is built for in its place; None where it has its own.
 
     An environment that draws its parameters, or makes its expert of them, in a way of its own is
     no data.
@@ -248,7 +248,7 @@ def stand_in(env: Any) -> AnyTabular | None:
         for kind in (type(env), type(env.source))
         for name in ("sample_params", "draw", "expert", "without_reward")
     )
-    return AnyTabular(env) if is_data else None
+    return (env, AnyTabular(env)) if is_data else None
 
 
 def _in_working_precision(leaf: jax.Array) -> jax.Array:

@@ -92,10 +92,11 @@ def drawing(env: TabularFamily, max_horizon: int, mesh: Mesh, axis: str) -> Any:
 
 def bytes_per_seed(env: Family, max_horizon: int) -> int:
     """Size of what is drawn for each seed; 0 where the environment has its own program."""
-    if stand_in(env) is None or not env.varies:
+    both = stand_in(env)
+    if both is None or not both[0].varies:
         return 0
     scalar = jax.ShapeDtypeStruct((), jnp.int32)
-    found = jax.eval_shape(lambda *of: draw(env, max_horizon, *of), scalar, scalar, scalar)
+    found = jax.eval_shape(lambda *of: draw(both[0], max_horizon, *of), scalar, scalar, scalar)
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
 
 

@@ -17,7 +17,8 @@ from jax.sharding import Mesh
 
 from imitax.bench.plans.plan import CHUNK_SIZE, Group, Plan, Sweep, Task, chunk_width
 from imitax.bench.programs import instances
-from imitax.bench.programs.program import Pool, Program, Setup, seed_mesh
+from imitax.bench.programs.experiment import Setup
+from imitax.bench.programs.program import Pool, Program, seed_mesh
 from imitax.core.family import Family
 from imitax.core.types import Capacity
 

@@ -31,7 +31,8 @@ from imitax.bench.plans.plan import (
     resolve,
 )
 from imitax.bench.programs import curves, seed_blocks
-from imitax.bench.programs.program import Output, Pool, Program, Row, seed_mesh
+from imitax.bench.programs.experiment import Output, Row
+from imitax.bench.programs.program import Pool, Program, seed_mesh
 from imitax.core.types import Algorithm
 
 __all__ = ["Block", "Plan", "Result", "Stats", "Sweep", "collect", "concatenate", "resolve", "run"]
