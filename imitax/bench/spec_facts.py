@@ -25,6 +25,12 @@ def is_tabular(environment: str) -> bool:
     return family is not None and family.is_tabular
 
 
+def says(environment: str) -> str:
+    """The environment's sentence on what it shows; empty where it has none."""
+    family = ENVIRONMENTS.get(split(environment)[0], (None,))[0]
+    return getattr(family, "says", "")
+
+
 def has_soft_expert(environment: str) -> bool:
     """Whether a tabular environment's expert is soft: see `TabularFamily.has_soft_expert`."""
     settings = settings_of(environment)

@@ -1,18 +1,30 @@
 """How a sweep is run: on which devices, in which chunks, which part of it, and where."""
 
 import argparse
+import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from imitax.bench.errors import StoreError
+from imitax.bench.errors import ReportError, StoreError
 from imitax.bench.plans import expert_files
-from imitax.bench.plans.plan import ALONE, Plan, Share, Sweep, parse_share, resolve
+from imitax.bench.plans.plan import (
+    ALONE,
+    Chunk,
+    Plan,
+    Share,
+    Sweep,
+    all_chunks,
+    parse_share,
+    resolve,
+)
 from imitax.bench.programs import seed_blocks
 from imitax.bench.results.manifest import load_manifest, load_record, share_path
 from imitax.bench.results.store import Store
@@ -131,10 +143,47 @@ def compute(plan: Plan, store: Store, executor: str | None = None) -> None:
     """Run and store the chunks of this process that are missing, with a progress bar."""
     missing = store.wanted()
     wanted = set(missing)
-    with terminal.progress(missing) as advance:
+    with terminal.progress(missing) as advance, _early_pictures(plan, store) as drawn:
         for result in _results(plan, store, lambda chunk: chunk not in wanted, executor):
             store.write(result)
+            drawn(result.chunk)
             advance(result.chunk)
+
+
+@contextlib.contextmanager
+def _early_pictures(plan: Plan, store: Store) -> Iterator[Callable[[Chunk], None]]:
+    """A function to call with each stored chunk: `figures/overview` grows by every environment
+    that is complete, beside the computation; the whole report draws the last.
+
+    Nothing is drawn where other processes write too.
+    """
+    left: dict[str, set[Chunk]] = {}
+    for chunk in all_chunks(plan):
+        left.setdefault(chunk.environment, set()).update([] if store.has(chunk) else [chunk])
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+
+    def drawn(chunk: Chunk) -> None:
+        own = left[chunk.environment]
+        own.discard(chunk)
+        complete = [environment for environment, chunks in left.items() if not chunks]
+        if not own and store.share == ALONE and len(complete) < len(left):
+            pool.submit(_draw_early, store.directory, complete, len(left))
+
+    try:
+        yield drawn
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _draw_early(directory: Path, complete: list[str], total: int) -> None:
+    from imitax.bench.report.write import write_overview
+
+    try:
+        path = write_overview(directory, complete)
+    except (ReportError, OSError):  # the report at the end says what is wrong
+        return
+    if path is not None:
+        print(f"{len(complete)} of {total} environments: {path}", file=sys.stderr)
 
 
 def _results(plan: Plan, store: Store, skip: Callable, executor: str | None) -> Iterator[Result]:

@@ -133,6 +133,8 @@ class FamilyDefaults:
     """Mixed into a family: what it says where it does not say otherwise."""
 
     settings: Any
+    says = ""
+    """What the environment is there to show, a sentence that figures carry."""
     is_tabular = False
     grid_size: tuple[int, int] | None = None
     ending = "unknown"

@@ -108,6 +108,7 @@ class ResetCliff(Cliff):
     """One wrong action and the episode is lost."""
 
     family = "reset-cliff"
+    says = "A wrong action is never made good: what copies actions compounds its errors."
 
     def transition(self, rho, right):
         """Right actions lead to rho, wrong ones to the bad state for ever."""
@@ -120,6 +121,7 @@ class RecoverableCliff(Cliff):
     """One wrong action, and one particular action leads back."""
 
     family = "recoverable-cliff"
+    says = "One action leads back: whoever learns it loses a step by a mistake, not the rest."
 
     def transition(self, rho, right):
         """Right actions lead to rho, also from the bad state."""
@@ -131,6 +133,7 @@ class StandardImitation(Cliff):
     """Nothing moves: errors do not compound."""
 
     family = "standard-imitation"
+    says = "The world stands still: no mistake leads to another, so nothing compounds."
     has_bad_state = False
 
     def transition(self, rho, right):

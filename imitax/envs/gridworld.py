@@ -115,6 +115,7 @@ class Gridworld(TabularFamily):
     """The grid; see the head of the file. The same MDP for every seed."""
 
     family = "gridworld"
+    says = "A goal that keeps paying, and moves that slip: the reward can be recovered."
     varies = False
 
     def __init__(self, settings: GridworldSettings | None = None):

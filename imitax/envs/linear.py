@@ -65,6 +65,7 @@ class Linear(ControlFamily):
     """
 
     family = "linear"
+    says = "Copies of the expert's gain are noisy: an unstable one leaves its states for good."
 
     def __init__(self, settings: LinearSettings | None = None):
         super().__init__(settings or LinearSettings())

@@ -4,6 +4,7 @@ Everything is computed from the files of one directory, so a report can be made 
 and on any machine; each file is written under a hidden name first and then renamed.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,6 +128,30 @@ def write_report(directory: Path) -> Path:
         _replace(directory / "scores.csv", _csv(found.score_summary))
     labels = _draw_labels(directory / "figures", found)
     return _replace(directory / "report.md", compose(found, images, learning, labels))
+
+
+def write_overview(directory: Path, environments: Iterable[str]) -> Path | None:
+    """Write `figures/overview`, of some environments alone, while others are still computed.
+
+    Args:
+        directory: of results; those of the given environments are complete.
+        environments: specs.
+
+    Returns:
+        The path of the picture; None where there is nothing to draw.
+
+    Raises:
+        ReportError: as for `write_report`.
+    """
+    rows = read_results(directory)
+    rows = rows.loc[rows["environment"].isin(list(environments)), :]
+    found = list(curves(rows))
+    if not found:
+        return None
+    folder = directory / "figures"
+    folder.mkdir(exist_ok=True)
+    figure = regret.overview(found, regret.styles(rows["algorithm"].unique().tolist()))
+    return regret.save(figure, folder / "overview")[0]
 
 
 def _find(directory: Path) -> Found:

@@ -38,6 +38,8 @@ MARKERS = "osD^vPX*"
 LINES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (3, 1.5)), (0, (1, 1.2)))
 LABELS = {"horizon": "horizon $H$", "num_demos": "demonstrations $N$"}
 FIXED = {"horizon": "$N$ = {} demonstrations", "num_demos": "$H$ = {} steps"}
+NAME_GAP = 0.06
+"""Least distance between the names of curves, in heights of a panel."""
 SLOPES: Any = {"color": "#333333", "linewidth": 0.9}
 
 Panel = Sequence[Curve]
@@ -101,6 +103,7 @@ def draw(panel: Axes, axis: str, curves: Panel | None, style: Style) -> None:
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
     _limits(panel, ticks, bottom)
+    _name(panel, curves, style)
     _note(panel, curves)
 
 
@@ -111,6 +114,44 @@ def _limits(panel: Axes, ticks: np.ndarray, bottom: float) -> None:
     if high < 10 * low:
         low, high = low / 2, high * 2
     panel.set_ylim(low, high)
+
+
+def _name(panel: Axes, curves: Sequence[Curve], style: Style) -> None:
+    """The name of each curve where it ends, moved apart where ends meet."""
+    low, high = np.log(panel.get_ylim())
+    ends = [
+        (float((np.log(curve.mean[curve.positive][-1]) - low) / (high - low)), curve.algorithm)
+        for curve in curves
+        if curve.positive.any()
+    ]
+    ends.sort()
+    heights = spread(np.array([height for height, _ in ends]), NAME_GAP)
+    names = [split(spec)[0] for _, spec in ends]
+    for height, (_, spec), name in zip(heights, ends, names, strict=True):
+        text = name if names.count(name) == 1 else "\n".join(wrap(spec, 22))
+        panel.text(
+            *(1.02, height, text),
+            transform=panel.transAxes,
+            va="center",
+            fontsize=8,
+            color=style[spec][0],
+        )
+
+
+def spread(heights: np.ndarray, gap: float) -> np.ndarray:
+    """Increasing heights at least `gap` apart, as near to the given ones as their order allows.
+
+    Least squares by pooling neighbours that would overlap (isotonic regression of what is left
+    once the gaps are taken off).
+    """
+    pools: list[list[float]] = []
+    for index, height in enumerate(heights):
+        pools.append([height - gap * index, 1.0])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (one, count), (other, more) = pools[-2:]
+            pools[-2:] = [[(one * count + other * more) / (count + more), count + more]]
+    level = np.repeat([pool[0] for pool in pools], [int(pool[1]) for pool in pools])
+    return level + gap * np.arange(len(heights))
 
 
 def _bottom(curves: Sequence[Curve]) -> float:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from imitax.bench.analysis.exponents import Curve
 from imitax.bench.files import replace
 from imitax.bench.report.figures.panels import Panel, Style, draw, handles, styles, wrap
+from imitax.bench.spec_facts import says
 from imitax.bench.theory.predictions import AXES
 
 __all__ = ["environment_figure", "num_rows", "overview", "reward_heatmaps", "save", "styles"]
@@ -127,7 +128,10 @@ def _grid(rows: Sequence[tuple[str, Sequence[Panel | None]]], style: Style) -> F
         figure.get_layout_engine().set(h_pad=0.09, w_pad=0.09)  # pyright: ignore
         axes = figure.subplots(len(rows), 2, squeeze=False)
         for (title, panels), pair in zip(rows, axes, strict=True):
-            pair[0].set_title("\n".join(wrap(title, 58)), loc="left", fontweight="bold")
+            told = says(title) if title else ""
+            name = "\n".join(wrap(title, 58))
+            pair[0].set_title(name, loc="left", fontweight="bold", pad=18 if told else 6)
+            pair[0].text(0, 1.03, told, transform=pair[0].transAxes, fontsize=8.5)
             for axis, curves, panel in zip(AXES, panels, pair, strict=True):
                 draw(panel, axis, curves, style)
         drawn = [curve for _, panels in rows for panel in panels for curve in panel or ()]
