@@ -10,9 +10,10 @@ from gymnax.environments import environment, spaces
 from imitax.core.config import check_settings
 from imitax.core.distributions import inverse_cdf
 from imitax.core.family import FamilyDefaults
-from imitax.core.policies import Policy, tabular
+from imitax.core.policies import Policy, check_table, tabular
 from imitax.core.spec import write
 from imitax.tabular import mdp as exact
+from imitax.tabular.checks import check_mdp
 from imitax.tabular.mdp import TabularMDP
 
 
@@ -85,8 +86,13 @@ class TabularFamily(FamilyDefaults, environment.Environment[TabularState, Tabula
             horizon: actions per episode, int32.
             num_demos: expert episodes, int32; only `initial=rajaraman` depends on it.
             max_horizon: rows of the expert's table, static.
+
+        Raises:
+            DataError: `instance` returned what is no MDP or no expert of these sizes.
         """
         drawn = self.instance(key, horizon, num_demos, max_horizon)
+        check_mdp(drawn[0], self.family)
+        check_table(self.family, drawn[1], self.num_states, self._num_actions, max_horizon)
         mdp, policy = jax.tree.map(_in_working_precision, drawn)
         return TabularParams(mdp=mdp, expert_policy=policy, max_steps_in_episode=horizon)
 

@@ -61,7 +61,7 @@ from imitax.algorithms.adversarial.gail_steps import (
     step_sizes,
     target_gap,
 )
-from imitax.core.config import check_settings
+from imitax.core.border import chosen_config
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
 from imitax.core.train import blank_metrics
@@ -147,13 +147,11 @@ def gail(env: Family, config: GAILConfig | NetworkGAILConfig | None = None) -> A
     Raises:
         SpecError: a setting out of range or without meaning beside another.
     """
-    if config is None:
-        config = GAILConfig() if env.is_tabular else NetworkGAILConfig()
-    return _tabular(env, config) if isinstance(config, GAILConfig) else network_gail(env, config)
+    chosen = chosen_config("gail", env, config, GAILConfig, NetworkGAILConfig)
+    return _tabular(env, chosen) if isinstance(chosen, GAILConfig) else network_gail(env, chosen)
 
 
 def _tabular(env: Family, config: GAILConfig) -> Algorithm:
-    check_settings(config, "gail")
     stride = _stride(config)
     advance = _advance if is_exact(config) else _advance_sampled
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import check_settings, config, labels_setting, setting
+from imitax.core.border import chosen_config
+from imitax.core.config import config, labels_setting, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
 from imitax.core.train import blank_metrics
@@ -25,7 +26,7 @@ from imitax.networks import least_squares, plateau, training
 from imitax.networks.dataset import Dataset, dataset, hold_out
 from imitax.networks.settings import NetworkSettings, head
 from imitax.tabular.estimates import likelihood_table
-from imitax.tasks.demonstrations import check_labels, num_labels
+from imitax.tasks.demonstrations import check_labels, check_shown, num_labels
 
 
 @config
@@ -75,10 +76,8 @@ def bc(env: Family, config: TabularBCConfig | NetworkBCConfig | None = None) -> 
     Raises:
         SpecError: a setting out of range, or without meaning on this environment.
     """
-    if config is None:
-        config = TabularBCConfig() if env.is_tabular else NetworkBCConfig()
-    check_settings(config, "bc")
-    return _tabular(env, config) if isinstance(config, TabularBCConfig) else _network(env, config)
+    chosen = chosen_config("bc", env, config, TabularBCConfig, NetworkBCConfig)
+    return _tabular(env, chosen) if isinstance(chosen, TabularBCConfig) else _network(env, chosen)
 
 
 def _tabular(env: Family, config: TabularBCConfig) -> Algorithm:
@@ -124,6 +123,7 @@ def _network(env: Family, config: NetworkBCConfig) -> Algorithm:
         advance = training.next_leg
 
     def init(key, problem: Problem):
+        check_shown("bc", env, problem.demonstrations)
         num_rows = problem.capacity.num_demos * problem.capacity.horizon
         data = dataset(problem.demonstrations, num_rows, network.num_actions)
         if config.validation:

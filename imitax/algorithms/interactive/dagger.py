@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from imitax.algorithms.interactive.network_rounds import network_rounds
 from imitax.algorithms.interactive.rounds import Acting, NetworkRounds, TabularRounds
 from imitax.algorithms.interactive.tabular_rounds import tabular_rounds
-from imitax.core.config import among, check_settings, config, setting
+from imitax.core.border import chosen_config
+from imitax.core.config import among, config, setting
 from imitax.core.distributions import Distribution, Mixture
 from imitax.core.family import Family
 from imitax.core.policies import Policy
@@ -94,10 +95,7 @@ def dagger(
     Raises:
         SpecError: a setting out of range, or without meaning on this environment.
     """
-    if config is None:
-        is_table = env.is_tabular
-        config = TabularDaggerConfig() if is_table else NetworkDaggerConfig()
-    check_settings(config, "dagger")
+    config = chosen_config("dagger", env, config, TabularDaggerConfig, NetworkDaggerConfig)
     if isinstance(config, TabularDaggerConfig):
         return tabular_rounds(env, config, MIXED, "dagger")
     return network_rounds(env, config, MIXED, "dagger")

@@ -32,7 +32,8 @@ from gymnax.environments import spaces
 from imitax.algorithms.interactive.network_rounds import network_rounds
 from imitax.algorithms.interactive.rounds import Acting, NetworkRounds, TabularRounds
 from imitax.algorithms.interactive.tabular_rounds import tabular_rounds
-from imitax.core.config import check_settings, config, setting
+from imitax.core.border import chosen_config
+from imitax.core.config import config, setting
 from imitax.core.distributions import Categorical, Distribution
 from imitax.core.family import Family
 from imitax.core.policies import Policy
@@ -105,9 +106,7 @@ def dart(env: Family, config: TabularDartConfig | NetworkDartConfig | None = Non
     Raises:
         SpecError: a setting out of range, or without meaning on this environment.
     """
-    if config is None:
-        config = TabularDartConfig() if env.is_tabular else NetworkDartConfig()
-    check_settings(config, "dart")
+    config = chosen_config("dart", env, config, TabularDartConfig, NetworkDartConfig)
     if isinstance(config, TabularDartConfig):
         return tabular_rounds(env, config, DISTURBED, "dart")
     return network_rounds(env, config, DISTURBED, "dart")

@@ -29,7 +29,8 @@ import jax
 import jax.numpy as jnp
 
 from imitax.algorithms.inverse.maxent_networks import NetworkMaxEntConfig, network_maxent
-from imitax.core.config import check_settings, config, setting
+from imitax.core.border import chosen_config
+from imitax.core.config import config, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular
 from imitax.core.train import blank_metrics
@@ -124,12 +125,10 @@ def maxent_irl(env: Family, config: MaxEntConfig | NetworkMaxEntConfig | None = 
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    if config is None:
-        config = MaxEntConfig() if env.is_tabular else NetworkMaxEntConfig()
-    if isinstance(config, NetworkMaxEntConfig):
-        return network_maxent(env, config)
-    check_settings(config, "maxent-irl")
-    return _tabular(config)
+    chosen = chosen_config("maxent-irl", env, config, MaxEntConfig, NetworkMaxEntConfig)
+    if isinstance(chosen, NetworkMaxEntConfig):
+        return network_maxent(env, chosen)
+    return _tabular(chosen)
 
 
 def _tabular(config: MaxEntConfig) -> Algorithm:
