@@ -10,9 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 import gymnax
+from gymnax.environments.environment import Environment
 
 from imitax.algorithms import ALGORITHMS, Entry
 from imitax.core import spec
+from imitax.core.border import OWN, check_family, is_family, shown
+from imitax.core.config import show
 from imitax.core.errors import NotApplicable, SpecError
 from imitax.core.family import Family
 from imitax.core.policies import Policy
@@ -46,8 +49,9 @@ def environment(text: str, experts: Mapping[str, Policy] = MappingProxyType({}))
         hash by identity, and another instance is another program.
 
     Raises:
-        SpecError: an unknown name or key, or a value out of range.
+        SpecError: no text, an unknown name or key, or a value out of range.
     """
+    _check_text(text)
     name, raw = spec.split(text)
     if name in ENVIRONMENTS:
         family, settings_class = ENVIRONMENTS[name]
@@ -58,8 +62,20 @@ def environment(text: str, experts: Mapping[str, Policy] = MappingProxyType({}))
     return gymnax_family.GymnaxFamily(name, settings, experts.get(name))
 
 
-def make(text: str) -> tuple[Any, Any]:
-    """The environment of a spec and its default parameters, as `gymnax.make` returns them."""
+def make(text: str, **settings: Any) -> tuple[Any, Any]:
+    """The environment of a spec and its default parameters, as `gymnax.make` returns them.
+
+    Args:
+        text: see `environment`.
+        **settings: refused; gymnax takes keyword arguments here, we the spec.
+
+    Raises:
+        SpecError: see `environment`; or keyword arguments.
+    """
+    if settings:
+        words = ",".join(f"{key}={show(value)}" for key, value in settings.items())
+        whole = f"{text},{words}" if ":" in str(text) else f"{text}:{words}"
+        raise SpecError(f"make: settings stand in the spec; use make({whole!r})")
     env = environment(text)
     return env, env.default_params
 
@@ -69,9 +85,16 @@ def algorithm(text: str, env: Family) -> Chosen:
 
     Raises:
         SpecError: an unknown name or key, a value out of range, a setting of the other
-            representation, or one without meaning on this environment.
+            representation, or one without meaning on this environment; no text, or no environment
+            family.
         NotApplicable: the algorithm is not defined for this environment.
     """
+    if not isinstance(text, str):
+        raise SpecError(
+            f"algorithm: takes a spec such as 'bc:stationary=true', got {shown(text)}; with a "
+            "config use imitax.bc(env, config), or another factory"
+        )
+    check_family("algorithm", env)
     name, raw = spec.split(text)
     if name not in ALGORITHMS:
         raise spec.unknown("algorithm", name, ALGORITHMS)
@@ -85,6 +108,22 @@ def algorithm(text: str, env: Family) -> Chosen:
     chosen = Chosen(spec.write(name, config), entry.factory, config)
     chosen.build(env)  # checks what depends on the environment
     return chosen
+
+
+def _check_text(text: Any) -> None:
+    """Refuse what is no spec of an environment."""
+    if isinstance(text, str):
+        return
+    if isinstance(text, Environment):
+        known = str(text.name) in gymnax.registered_envs
+        remedy = f"use imitax.environment({str(text.name)!r})" if known else OWN
+        remedy = "it is a family already: use it as it is" if is_family(text) else remedy
+    else:
+        remedy = "give its name"
+    raise SpecError(
+        "environment: takes a spec such as 'reset-cliff:num_states=21', "
+        f"got {shown(text)}; {remedy}"
+    )
 
 
 def settings_of(text: str, *, is_tabular: bool = True) -> Any:

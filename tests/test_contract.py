@@ -22,6 +22,12 @@ from imitax.tasks.experiment import learn
 CAPACITY = Capacity(horizon=6, num_demos=5)
 LARGER = Capacity(horizon=11, num_demos=40)
 HORIZON, NUM_DEMOS, SEED = 5, 4, 3
+OUTSIDE = [
+    *({"horizon": number} for number in (CAPACITY.horizon + 1, 0, -1)),
+    *({"num_demos": number} for number in (CAPACITY.num_demos + 1, 0, -1)),
+    {"seed": -1},
+]
+"""Numbers that no capacity holds, or that are none."""
 ELSEWHERE = ("tpu", "cuda")
 FEW = [
     next(case for case in CASES if str(case).startswith(begin))
@@ -243,6 +249,18 @@ def test_reward_is_never_read(case):
     learn = programs(case).learn
     nan, one = (learn(value, 0) for value in (jnp.nan, 1.0))
     assert same(nan, one)
+
+
+def test_traced_numbers_out_of_range_give_nan(case):
+    own = programs(case)
+    good = own.row(own.alone)
+    assert good["finite"]
+    assert np.isfinite(good["regret"])
+    for number in OUTSIDE:
+        found = own.row(own.alone, **number)
+        assert not found["finite"], number
+        for name in ("regret", "learner_return", "expert_return"):
+            assert np.isnan(found[name]), (name, number)
 
 
 def test_padding_is_never_read(case):

@@ -241,9 +241,12 @@ def test_gymnax_ids_are_the_wrapped_environments():
             "DeepSea-bsuite: no expert exists for it yet",
         ),
         (lambda: GymnaxFamily("DeepSea-bsuite").expert(None), "no expert exists"),
-        (lambda: lane(noise=-0.1), "lane: noise=-0.1 is out of range; allowed: >= 0.0"),
-        (lambda: lane(width=0.01), "lane: width=0.01 is out of range; allowed: >= 0.05"),
-        (lambda: SinePath(SinePathSettings(noise=float("nan"))), "sine-path: noise=nan is out"),
+        (lambda: lane(noise=-0.1), "LaneSettings: noise=-0.1 is out of range; allowed: >= 0.0"),
+        (lambda: lane(width=0.01), "LaneSettings: width=0.01 is out of range; allowed: >= 0.05"),
+        (
+            lambda: SinePath(SinePathSettings(noise=float("nan"))),
+            "SinePathSettings: noise=nan is out",
+        ),
     ],
 )
 def test_bad_settings_are_refused(act, message):

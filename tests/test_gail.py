@@ -22,7 +22,8 @@ from imitax.tabular import mdp as exact
 ROUNDING = 1e-10  # float64, some thousand operations on numbers of order ten
 H, S, A, NUM_DEMOS = 3, 4, 3, 5
 KEY = jax.random.key(0)
-ENV = types.SimpleNamespace(num_states=S, num_actions=A)
+FACTS = {"family": "tiny", "is_tabular": True, "spec": "tiny"}
+ENV = types.SimpleNamespace(num_states=S, num_actions=A, **FACTS)
 
 
 class Tiny(NamedTuple):
@@ -157,7 +158,8 @@ def test_bias_of_each_reward_form(name):
         np.testing.assert_array_equal(plan.policy[:-1, 0, 1], name == "log")
     # In the game itself a dead state earns too, for a fixed number of steps: no bias.
     algorithm = imitax.gail(
-        types.SimpleNamespace(num_states=2, num_actions=2), GAILConfig(reward=name, num_steps=1)
+        types.SimpleNamespace(num_states=2, num_actions=2, **FACTS),
+        GAILConfig(reward=name, num_steps=1),
     )
     state, _ = jax.jit(algorithm.step)(KEY, task.problem, algorithm.init(KEY, task.problem))
     np.testing.assert_allclose(state.log_policy[:H], np.log(0.5), atol=1e-6)
@@ -406,6 +408,6 @@ def test_every_combination_of_settings_runs(settings):
     ],
 )
 def test_settings_without_meaning_are_refused(settings, message):
-    with pytest.raises(imitax.SpecError, match=f"gail: {message}") as caught:
+    with pytest.raises(imitax.SpecError, match=f"(gail|GAILConfig): {message}") as caught:
         imitax.gail(ENV, GAILConfig(**settings))
     assert "\n" not in str(caught.value)

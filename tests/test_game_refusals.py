@@ -11,6 +11,9 @@ from imitax.core.errors import SpecError
 ENV = Probe()
 PICTURES = types.SimpleNamespace(
     name="pictures",
+    family="pictures",
+    spec="pictures",
+    is_tabular=False,
     default_params=None,
     settings=types.SimpleNamespace(),
     ending="unknown",
@@ -32,9 +35,9 @@ def test_bad_settings_are_refused_with_the_remedy(name):
     factory, config = GAMES[name]
     for field, (value, allowed) in BAD.items():
         with pytest.raises(SpecError) as caught:
-            factory(ENV, config(**{field: value}))
+            config(**{field: value})
         told = str(caught.value)
-        assert told.startswith(f"{name}: {field}={value} is out of range; allowed: ")
+        assert told.startswith(f"{config.__name__}: {field}={value} is out of range; allowed: ")
         assert allowed in told
     with pytest.raises(SpecError) as caught:
         factory(ENV, config(batch_size=384))
@@ -62,9 +65,10 @@ def test_bad_settings_are_refused_with_the_remedy(name):
     ],
 )
 def test_bad_settings_of_a_reward_player_are_refused(name, field, value):
-    factory, config = GAMES[name]
-    with pytest.raises(SpecError, match=f"{name}: {field}={value} is out of range; allowed: "):
-        factory(ENV, config(**{field: value}))
+    _, config = GAMES[name]
+    message = f"{config.__name__}: {field}={value} is out of range; allowed: "
+    with pytest.raises(SpecError, match=message):
+        config(**{field: value})
 
 
 @pytest.mark.parametrize(

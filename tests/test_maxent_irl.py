@@ -1,5 +1,7 @@
 """Maximum causal entropy IRL and the measures of a recovered reward, against float64 oracles."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,7 @@ from imitax.tasks import reward_metrics
 
 ROUNDING = 1e-11  # float64: some hundred additions of numbers of order ten
 NUM_DEMOS, S, A = 7, 5, 3
+ENV = types.SimpleNamespace(family="tiny", is_tabular=True, spec="tiny")
 P, RHO = (np.random.default_rng(0).dirichlet(np.ones(S), shape) for shape in ((S, A), ()))
 
 evaluate = jax.jit(likelihood)
@@ -28,7 +31,7 @@ soft_plan = jax.jit(soft.soft_plan, static_argnums=3)
 @jax.jit
 def solve(problem, config):
     """State, policy and reward; as `imitax.train`, whose loop holds metrics to float32."""
-    algorithm, key = imitax.maxent_irl(None, config), jax.random.key(0)
+    algorithm, key = imitax.maxent_irl(ENV, config), jax.random.key(0)
     _, state = jax.lax.while_loop(
         lambda loop: (loop[0] < config.num_steps) & ~loop[1].converged,
         lambda loop: (loop[0] + 1, algorithm.step(key, problem, loop[1])[0]),
@@ -119,7 +122,7 @@ def test_paths_of_a_deterministic_mdp(x64):
     H, rng = 4, np.random.default_rng(2)
     P, rho = np.eye(3)[rng.integers(0, 3, (3, 2))], rng.dirichlet(np.ones(3))
     theta, problem = rng.normal(size=(3, 2)), task(None, np.ones((H, 3, 2)) / 6, P=P, rho=rho)
-    algorithm = imitax.maxent_irl(None, MaxEntConfig())
+    algorithm = imitax.maxent_irl(ENV, MaxEntConfig())
     state = algorithm.init(jax.random.key(0), problem)._replace(theta=jnp.asarray(theta))
     policy = algorithm.policy(problem, state).params
     log_Z, visits, first, _ = oracles.path_weights(P, theta, rho, H)
@@ -323,13 +326,16 @@ def test_expected_value_difference():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"l2": -1.0}, r"maxent-irl: l2=-1\.0 is out of range; allowed: >= 0\.0"),
-        ({"discount": 1.5}, r"maxent-irl: discount=1\.5 is out of range; allowed: .*<= 1\.0"),
-        ({"tolerance": 0.0}, r"maxent-irl: tolerance=0\.0 is out of range; allowed: > 0\.0"),
-        ({"reward": "deep"}, r"maxent-irl: reward=deep is out of range; allowed: linear\|tabular"),
+        ({"l2": -1.0}, r"MaxEntConfig: l2=-1\.0 is out of range; allowed: >= 0\.0"),
+        ({"discount": 1.5}, r"MaxEntConfig: discount=1\.5 is out of range; allowed: .*<= 1\.0"),
+        ({"tolerance": 0.0}, r"MaxEntConfig: tolerance=0\.0 is out of range; allowed: > 0\.0"),
+        (
+            {"reward": "deep"},
+            r"MaxEntConfig: reward=deep is out of range; allowed: linear\|tabular",
+        ),
     ],
 )
 def test_settings_without_meaning_are_refused(settings, message):
     with pytest.raises(imitax.SpecError, match=message) as caught:
-        imitax.maxent_irl(None, MaxEntConfig(**settings))
+        MaxEntConfig(**settings)
     assert "\n" not in str(caught.value)

@@ -79,6 +79,61 @@ def test_the_readme_program_runs(capsys):
     assert abs(mean - exact) < 5 * error
 
 
+def snippet_regret(capacity, horizon, num_demos):
+    """Mean regret of the README's program with other numbers in it."""
+    text = readme_block("python")
+    edits = {
+        "Capacity(horizon=64, num_demos=100)": f"Capacity{capacity}",
+        "jnp.int32(32), jnp.int32(100)": f"jnp.int32({horizon}), jnp.int32({num_demos})",
+        "print(": "len(",
+    }
+    for old, new in edits.items():
+        assert old in text
+        text = text.replace(old, new)
+    found = {}
+    exec(compile(text, "README.md", "exec"), found)
+    return float(found["regret"].mean()), float(found["regret"].std()) / 1000**0.5
+
+
+def test_the_readme_program_with_larger_numbers_says_nan_and_never_a_wrong_number():
+    import numpy as np
+    from oracles import bc_regret_expected
+
+    assert np.isnan(snippet_regret((64, 100), 32, 1000)[0])
+    assert np.isnan(snippet_regret((64, 100), 128, 100)[0])
+    mean, error = snippet_regret((64, 1000), 32, 1000)
+    setting = ("reset-cliff", 21, 5, "dyadic", "dense", "state", "uniform")
+    assert abs(mean - bc_regret_expected(*setting, horizon=32, num_demos=1000)) < 5 * error
+
+
+def test_derivatives_are_what_the_readme_says():
+    """Forward mode, beside a finite difference of the float64 oracle; reverse mode is refused."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import oracles
+
+    from imitax.tabular.mdp import TabularMDP, regret
+
+    rng, H = np.random.default_rng(0), 4
+    P, rho = rng.dirichlet(np.ones(3), (3, 2)), rng.dirichlet(np.ones(3))
+    reward, rows = rng.normal(size=(3, 2)), rng.dirichlet(np.ones(2), (2, H, 3))
+    turn = np.array([1.0, -1.0]) * rng.normal(size=(H, 3, 1))
+
+    def lost(policy, horizon):
+        return regret(TabularMDP(P, reward, None, rho), rows[0], policy, horizon)
+
+    ahead, behind = (
+        oracles.regret(P, reward, None, rho, rows[0], rows[1] + step * turn, H)
+        for step in (1e-6, -1e-6)
+    )
+    numbers = (jnp.asarray(rows[1], jnp.float32), jnp.int32(H))
+    slope = jnp.vdot(jax.jit(jax.jacfwd(lost))(*numbers), jnp.asarray(turn, jnp.float32))
+    np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, rtol=1e-4)
+    with pytest.raises(ValueError, match="Reverse-mode differentiation"):
+        jax.jit(jax.grad(lost))(*numbers)
+
+
 def test_the_readme_shows_what_the_program_wrote():
     text = (ROOT / "README.md").read_text()
     kept = ROOT / "benchmarks" / "results" / "quickstart"

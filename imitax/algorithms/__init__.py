@@ -14,6 +14,7 @@ from imitax.algorithms.interactive.dart import NetworkDartConfig, TabularDartCon
 from imitax.algorithms.inverse.apprenticeship import FEMConfig, GTALConfig, fem, gtal
 from imitax.algorithms.inverse.maxent_irl import MaxEntConfig, maxent_irl
 from imitax.algorithms.inverse.maxent_networks import NetworkMaxEntConfig
+from imitax.core.border import TABLE_ONLY
 from imitax.core.types import Algorithm
 
 
@@ -29,8 +30,6 @@ class Entry(NamedTuple):
     """Why it is not applicable where its representation is missing."""
 
 
-_TABLE_ONLY = "defined here for tabular environments only"
-
 ALGORITHMS: dict[str, Entry] = {
     "bc": Entry(bc, TabularBCConfig, NetworkBCConfig),
     "dagger": Entry(dagger, TabularDaggerConfig, NetworkDaggerConfig),
@@ -43,6 +42,6 @@ ALGORITHMS: dict[str, Entry] = {
     "airl": Entry(airl, None, AIRLConfig),
     "expert": Entry(baselines.expert, None, baselines.ControlConfig),
     "random": Entry(baselines.random, None, baselines.ControlConfig),
-    "noisy-expert": Entry(baselines.noisy_expert, baselines.NoisyExpertConfig, None, _TABLE_ONLY),
+    "noisy-expert": Entry(baselines.noisy_expert, baselines.NoisyExpertConfig, None, TABLE_ONLY),
 }
 """Every public algorithm: name -> entry. The contract test covers exactly these."""

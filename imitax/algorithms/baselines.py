@@ -10,7 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.config import check_settings, config, setting
+from imitax.core.border import chosen_config
+from imitax.core.config import config, setting
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabular, tabulate, uniform
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
@@ -62,7 +63,7 @@ def _control(policy, knows_dynamics: bool) -> Algorithm:
 
 def expert(env: Family, config: ControlConfig | None = None) -> Algorithm:
     """The expert itself; its regret is exactly zero."""
-    del env, config
+    chosen_config("expert", env, config, None, ControlConfig)
     return _control(lambda problem, _: problem.expert, knows_dynamics=False)
 
 
@@ -72,7 +73,7 @@ def random(env: Family, config: ControlConfig | None = None) -> Algorithm:
     Raises:
         ValueError: the action space is neither discrete nor a bounded box.
     """
-    del config
+    chosen_config("random", env, config, None, ControlConfig)
     policy = uniform(env.action_space(env.default_params), env.name)
     return _control(lambda problem, _: policy, False)
 
@@ -109,8 +110,7 @@ def noisy_expert(env: Family, config: NoisyExpertConfig | None = None) -> Algori
         env: a tabular family.
         config: the slip probability and what happens off the expert's states.
     """
-    config = config or NoisyExpertConfig()
-    check_settings(config, "noisy-expert")
+    chosen = chosen_config("noisy-expert", env, config, NoisyExpertConfig, None)
 
     def policy(problem: Problem, state) -> Policy:
         del state
@@ -119,10 +119,10 @@ def noisy_expert(env: Family, config: NoisyExpertConfig | None = None) -> Algori
         plays = tabulate(problem.expert, env.num_states, max_horizon)
         visited = exact.occupancy(mdp, plays, problem.horizon, max_horizon) > 0
         plays = jnp.broadcast_to(plays, shape)
-        share = slip_share(config, problem.horizon, jnp.arange(max_horizon)[:, None, None])
+        share = slip_share(chosen, problem.horizon, jnp.arange(max_horizon)[:, None, None])
         others = (1.0 - plays) / (env.num_actions - 1)
         slipping = sums.rounded((1.0 - share) * plays) + sums.rounded(share * others)
-        off = plays if config.off_support == "recover" else jax.vmap(staying, (None, 0))(mdp, plays)
+        off = plays if chosen.off_support == "recover" else jax.vmap(staying, (None, 0))(mdp, plays)
         return tabular(jnp.where(visited[..., None], slipping, off))
 
     return _control(policy, knows_dynamics=True)

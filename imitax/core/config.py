@@ -5,7 +5,7 @@ tuple decides shapes or the program, so another value of it is another program.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
@@ -68,12 +68,39 @@ def setting(
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def config(cls: type[T]) -> type[T]:
-    """Make a frozen, keyword-only dataclass and a pytree: floats are leaves, the rest static."""
+    """Make a frozen, keyword-only dataclass and a pytree: floats are leaves, the rest static.
+
+    A config with a concrete value out of range is refused (`SpecError`) when it is made. What JAX
+    makes of its structure, such as a gradient or `in_axes`, may hold any leaves.
+    """
+    cls.__post_init__ = _check_new  # pyright: ignore[reportAttributeAccessIssue]
     cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
-    data = [field.name for field in fields if field.type is float]
-    meta = [field.name for field in fields if field.type is not float]
-    return jax.tree_util.register_dataclass(cls, data_fields=data, meta_fields=meta)
+    data = tuple(field.name for field in fields if field.type is float)
+    meta = tuple(field.name for field in fields if field.type is not float)
+
+    def flatten(settings):
+        leaves = tuple(getattr(settings, name) for name in data)
+        return leaves, tuple(getattr(settings, name) for name in meta)
+
+    def flatten_with_keys(settings):
+        leaves, static = flatten(settings)
+        names = map(jax.tree_util.GetAttrKey, data)
+        return tuple(zip(names, leaves, strict=True)), static
+
+    def unflatten(static, leaves):
+        settings = object.__new__(cls)
+        for name, value in zip((*data, *meta), (*leaves, *static), strict=True):
+            object.__setattr__(settings, name, value)
+        return settings
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
+
+
+def _check_new(settings: Any) -> None:
+    """Of a config that is written down; trees of its structure may hold anything."""
+    check_ranges(type(settings), vars(settings), type(settings).__name__)
 
 
 def is_concrete(value: Any) -> bool:
@@ -119,7 +146,7 @@ def check_settings(settings: Any, owner: str) -> None:
     Raises:
         SpecError: names the owner, the setting, the value and the allowed values or the remedy.
     """
-    _check_ranges(settings, owner)
+    check_ranges(type(settings), vars(settings), owner)
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if not is_concrete(value) or value == field.default:
@@ -133,22 +160,53 @@ def check_settings(settings: Any, owner: str) -> None:
                 )
 
 
-def _check_ranges(settings: Any, owner: str) -> None:
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
+def check_ranges(cls: Any, values: Mapping[str, Any], owner: str) -> None:
+    """Refuse concrete values of a config's fields that are of another kind or out of range.
+
+    Args:
+        cls: the config's class.
+        values: some or all of its fields.
+        owner: for the message.
+
+    Raises:
+        SpecError: names the owner, the setting, the value and the allowed values.
+    """
+    for field in dataclasses.fields(cls):
+        value = values.get(field.name, field.default)
         if not field.metadata or not is_concrete(value):
             continue
-        if not _inside(value, field):
-            raise SpecError(
-                f"{owner}: {field.name}={value} is out of range; allowed: {allowed(field)}"
-            )
+        wrong = _wrong(value, field)
+        if wrong:
+            raise SpecError(f"{owner}: {field.name}={value} {wrong}; allowed: {allowed(field)}")
 
 
-def _inside(value: Any, field: dataclasses.Field) -> bool:
-    meta = field.metadata
+def _wrong(value: Any, field: dataclasses.Field) -> str:
+    """What is wrong with a value of a field, as the middle of a sentence; empty for nothing."""
+    kind, is_tuple = field.type, "tuple" in str(field.type)
     if isinstance(value, str):
-        return value in meta["choices"]
-    numbers = np.asarray(value, dtype=float)
+        is_word = kind is str or field.metadata["choices"]
+        inside = value in field.metadata["choices"]
+        return "" if inside else "is out of range" if is_word else "is a word"
+    if kind is str:
+        return "is not a word"
+    if kind is bool:
+        return "" if isinstance(value, bool | np.bool_) else "is neither True nor False"
+    if kind is float and (value is None or np.asarray(value).dtype.kind not in "fiu"):
+        return "is not a number"
+    if is_tuple and not (isinstance(value, tuple) and all(map(_is_whole, value))):
+        return "is not a tuple of whole numbers"
+    if kind is int and not _is_whole(value):
+        return "is not a whole number"
+    inside = _within(np.asarray(value, dtype=float), field.metadata)
+    return "" if inside else "is out of range"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _within(numbers: np.ndarray, meta: Mapping[str, Any]) -> bool:
+    """Whether all numbers are finite and between the bounds of a field."""
     if numbers.size == 0:
         return True
     if not np.all(np.isfinite(numbers)):

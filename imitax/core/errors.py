@@ -6,7 +6,7 @@ class SpecError(ValueError):
 
 
 class DataError(ValueError):
-    """A file that is not usable data: one line with its name, what is wrong and what to do."""
+    """A file or arrays that are not usable data: one line with the name, the fault, the remedy."""
 
 
 class NotApplicable(Exception):

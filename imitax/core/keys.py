@@ -35,7 +35,7 @@ def family_hash(name: str) -> int:
     return zlib.crc32(name.encode()) & 0x7FFFFFFF
 
 
-def seed_keys(family: str, seed: jax.Array) -> Keys:
+def seed_keys(family: str, seed: jax.Array | int) -> Keys:
     """All keys of a seed.
 
     What does not depend on the seed is folded when the program is traced, and the purposes are

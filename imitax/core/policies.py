@@ -9,7 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 
+from imitax.core.config import is_concrete
 from imitax.core.distributions import Categorical, Distribution, Point, Uniform, certain
+from imitax.core.errors import DataError
+
+SLACK = 1e-5
+"""How far from one a sum of float32 probabilities may be."""
 
 
 @jax.tree_util.register_dataclass
@@ -39,8 +44,69 @@ def lookup(table: jax.Array, state: jax.Array, time: jax.Array) -> Categorical:
 
 
 def tabular(table: jax.Array) -> Policy:
-    """The policy of a table of action probabilities, [T, S, A] or [S, A]."""
+    """The policy of a table of action probabilities, [T, S, A] or [S, A].
+
+    Raises:
+        DataError: another number of axes, or, where the table is concrete, a row that is neither a
+            distribution nor all zero, as rows after the horizon are. Rows that are not finite pass:
+            they are a learner's that diverged.
+    """
+    table = jnp.asarray(table)
+    if table.ndim not in (2, 3):
+        raise DataError(
+            f"tabular: a policy table is [T, S, A] or [S, A], got {table.dtype}{list(table.shape)}"
+        )
+    if is_concrete(table):
+        rows = np.asarray(table)
+        _check_rows("tabular", rows, np.all(rows == 0, axis=-1))
     return Policy(table, lookup)
+
+
+def check_table(
+    owner: str, table: jax.Array, num_states: int, num_actions: int, horizon: int
+) -> None:
+    """Refuse a policy table that does not fit an environment.
+
+    Args:
+        owner: who asks, for the message.
+        table: [T, S, A] or [S, A]; where it is traced its shape alone is checked.
+        num_states: S.
+        num_actions: A.
+        horizon: smallest allowed T.
+
+    Raises:
+        DataError: another size, or a concrete row before the horizon that is no distribution.
+    """
+    wanted = (num_states, num_actions)
+    is_short = table.ndim == 3 and table.shape[0] < horizon
+    if table.ndim not in (2, 3) or table.shape[-2:] != wanted or is_short:
+        raise DataError(
+            f"{owner}: the policy's table is {list(table.shape)}; give action probabilities "
+            f"[{num_states}, {num_actions}], or [T, {num_states}, {num_actions}] with T of "
+            f"{horizon} or more"
+        )
+    if is_concrete(table):
+        rows = np.asarray(table if table.ndim == 2 else table[:horizon])
+        _check_rows(owner, rows, np.zeros(rows.shape[:-1], bool))
+
+
+def _check_rows(owner: str, rows: np.ndarray, is_padding: np.ndarray) -> None:
+    """Refuse finite rows that are neither distributions nor padding."""
+    rows = rows.astype(np.float64)
+    mass = np.sum(rows, axis=-1)
+    bad = np.isfinite(mass) & ~is_padding & (np.any(rows < 0, axis=-1) | ~_is_one(mass))
+    if np.any(bad):
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise DataError(
+            f"{owner}: row {list(place)} of the policy's table is no distribution over actions: it "
+            f"sums to {mass[place]:.6g}, and its smallest entry is {np.min(rows[place]):.6g}; "
+            "divide non-negative rows by their sum"
+        )
+
+
+def _is_one(mass: np.ndarray) -> np.ndarray:
+    """Whether sums of probabilities are one, up to float32 rounding."""
+    return np.abs(mass - 1.0) <= SLACK
 
 
 def tabulate(policy: Policy, num_states: int, max_horizon: int) -> jax.Array:

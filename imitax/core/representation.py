@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from imitax.core.config import check_settings
+from imitax.core.border import chosen_config
 from imitax.core.family import Family
 from imitax.core.types import Algorithm
 
@@ -27,8 +27,6 @@ def represented(
     Raises:
         SpecError: a setting out of range, or not read beside the others.
     """
-    if config is None:
-        config = (table if env.is_tabular else network)[0]()
-    check_settings(config, name)
-    build = table[1] if isinstance(config, table[0]) else network[1]
-    return build(env, config)
+    chosen = chosen_config(name, env, config, table[0], network[0])
+    build = table[1] if isinstance(chosen, table[0]) else network[1]
+    return build(env, chosen)

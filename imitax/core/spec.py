@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from imitax.core.config import allowed, check_settings, show
+from imitax.core.config import allowed, check_ranges, check_settings, show
 from imitax.core.errors import SpecError
 
 
@@ -65,6 +65,7 @@ def build(cls: type, name: str, raw: Mapping[str, str]) -> Any:
         if key not in fields:
             raise unknown(f"setting of {name}", key, fields)
         values[key] = _read(text, fields[key], name)
+    check_ranges(cls, values, name)
     settings = cls(**values)
     check_settings(settings, name)
     return settings

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from imitax.core.types import Algorithm, Metrics, Problem
+from imitax.core.border import check_instance, shown
+from imitax.core.errors import SpecError
+from imitax.core.types import Algorithm, Metrics, Problem, check_problem
 
 
 class Trained(NamedTuple):
@@ -46,7 +48,14 @@ def train(
 
     Raises:
         ValueError: checkpoints without `observe`, or a negative number of them.
+        SpecError: no key, algorithm or problem, or a concrete number out of range.
+        DataError: demonstrations that contradict themselves or do not fit the capacity; see
+            `imitax.core.types.check_problem`.
     """
+    if not hasattr(key, "dtype"):
+        raise SpecError(f"train: key must be a JAX key, got {shown(key)}; give jax.random.key(0)")
+    check_algorithm("train", algorithm)
+    check_problem("train", problem)
     if num_checkpoints < 0 or (num_checkpoints and observe is None):
         raise ValueError(f"{num_checkpoints} checkpoints with observe={observe}: give both or none")
     limit = algorithm.num_steps(problem)
@@ -90,6 +99,12 @@ def _arrays(metrics: Metrics) -> Metrics:
         metrics,
         Metrics(),
     )
+
+
+def check_algorithm(owner: str, algorithm: Any) -> None:
+    """Refuse what is no algorithm, such as its factory; raises `SpecError`."""
+    remedy = "imitax.bc(env, config) makes one, or imitax.algorithm('bc', env).build(env)"
+    check_instance(owner, "algorithm", algorithm, Algorithm, remedy)
 
 
 def _is_over(state: Any) -> jax.Array:

@@ -6,16 +6,34 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.typing import ArrayLike
 
+from imitax.core.border import check_instance, check_whole
+from imitax.core.config import is_concrete
+from imitax.core.errors import DataError, SpecError
 from imitax.core.policies import Policy
 
 
-class Capacity(NamedTuple):
-    """Sizes of the buffers of a program, static: the largest values a sweep will ask for."""
+@dataclasses.dataclass(frozen=True)
+class Capacity:
+    """Sizes of the buffers of a program, static: the largest values a sweep will ask for.
+
+    Raises:
+        SpecError: a size that is no whole number from 1 on.
+    """
 
     horizon: int
     num_demos: int
+
+    def __post_init__(self):
+        """Check both; they are kept as Python numbers."""
+        for name in ("horizon", "num_demos"):
+            value = getattr(self, name)
+            if not is_concrete(value):
+                raise SpecError(f"Capacity: {name} is traced; sizes of buffers are static numbers")
+            check_whole("Capacity", name, value)
+            object.__setattr__(self, name, int(value))
 
 
 class Transition(NamedTuple):
@@ -43,7 +61,8 @@ class Demonstrations(NamedTuple):
     """[N, T, ...]; rows at and after `length` are padding and mean nothing. T is the capacity's
     horizon, or its `subsample`-th part, rounded up."""
     action: jax.Array | None
-    """[N, T] int32 or [N, T, D] float32; as recorded, with the environment's `label_noise`."""
+    """[N, T] int32 below A, or [N, T, D] float32; as recorded, with the environment's
+    `label_noise`."""
     length: jax.Array | None
     """Pairs shown per episode, int32 [N]; zero for episodes beyond `num_episodes`."""
     counts: jax.Array | None
@@ -153,3 +172,61 @@ class Algorithm(NamedTuple):
     reward_form: str = ""
     """The form of a learned reward that ends of episodes make matter, and what was known of them:
     see `imitax.games.reward_form`. Empty where there is none."""
+
+
+def check_problem(owner: str, problem: Problem) -> None:
+    """Refuse a problem whose numbers and demonstrations contradict each other.
+
+    Shapes are checked always, values where they are concrete.
+
+    Args:
+        owner: who asks, for the message.
+        problem: from `pose`, or made by hand.
+
+    Raises:
+        SpecError: no problem, or a number out of range.
+        DataError: demonstrations of shapes that differ, that do not fit the capacity, with lengths
+            out of range, or with negative counts.
+    """
+    remedy = "it is the field `problem` of what imitax.pose returns"
+    check_instance(owner, "problem", problem, Problem, remedy)
+    capacity, shown = problem.capacity, problem.demonstrations
+    check_whole(owner, "problem.horizon", problem.horizon, 1, capacity.horizon)
+    check_whole(owner, "problem.num_demos", problem.num_demos, 1, capacity.num_demos)
+    check_instance(owner, "problem.demonstrations", shown, Demonstrations, "make one")
+    most = capacity.num_demos if shown.obs is None else shown.obs.shape[0]
+    name = "demonstrations.num_episodes"
+    check_whole(owner, name, shown.num_episodes, 0, most, "there are no more episodes")
+    if shown.obs is not None:
+        _check_episodes(owner, shown, capacity)
+    counts = shown.counts
+    if counts is not None and is_concrete(counts) and not np.all(np.asarray(counts) >= 0):
+        raise DataError(
+            f"{owner}: demonstrations.counts are negative or NaN; give numbers of pairs"
+        )
+
+
+def _check_episodes(owner: str, shown: Demonstrations, capacity: Capacity) -> None:
+    obs, action, length = shown.require_episodes()
+    sizes = obs.shape[:2], action.shape[:2], (*length.shape, *obs.shape[1:2])
+    if len(set(sizes)) > 1 or len(sizes[0]) < 2:
+        raise DataError(
+            f"{owner}: demonstrations differ in size: obs {list(obs.shape)}, action "
+            f"{list(action.shape)}, length {list(length.shape)}; give [N, T, ...], [N, T, ...], [N]"
+        )
+    (number, steps), most = sizes[0], (capacity.num_demos, capacity.horizon)
+    if number > most[0] or steps > most[1]:
+        raise DataError(
+            f"{owner}: {number} demonstrations of {steps} steps are more than {capacity} holds; "
+            "pose the problem with a larger capacity"
+        )
+    if not is_concrete((length, shown.num_episodes)):
+        return
+    lengths = np.asarray(length)
+    later = np.arange(number) >= np.asarray(shown.num_episodes)
+    bad = np.flatnonzero((lengths < 0) | (lengths > np.where(later, 0, steps)))
+    if len(bad):
+        raise DataError(
+            f"{owner}: demonstrations.length[{bad[0]}] is {lengths[bad[0]]}; give 0 to {steps} "
+            "steps, and 0 for episodes from num_episodes on"
+        )

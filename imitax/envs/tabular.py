@@ -10,10 +10,11 @@ from gymnax.environments import environment, spaces
 from imitax.core.config import check_settings, config, setting
 from imitax.core.distributions import inverse_cdf
 from imitax.core.family import FamilyDefaults, subsampling
-from imitax.core.policies import Policy, tabular
+from imitax.core.policies import Policy, check_table, tabular
 from imitax.core.spec import write
 from imitax.experts.planning import planned
 from imitax.tabular import mdp as exact
+from imitax.tabular.checks import check_mdp
 from imitax.tabular.mdp import TabularMDP
 
 
@@ -100,6 +101,9 @@ class TabularFamily(FamilyDefaults, environment.Environment[TabularState, Tabula
     ) -> Drawn:
         """The part of `sample_params` that is this environment's own; arguments as there."""
         drawn = self.instance(key, horizon, num_demos, max_horizon)
+        check_mdp(drawn[0], self.family)
+        if not isinstance(drawn[1], Planner):
+            check_table(self.family, drawn[1], self.num_states, self._num_actions, max_horizon)
         return Drawn(*jax.tree.map(_in_working_precision, drawn))
 
     def sample_params(
@@ -112,6 +116,9 @@ class TabularFamily(FamilyDefaults, environment.Environment[TabularState, Tabula
             horizon: actions per episode, int32.
             num_demos: expert episodes, int32; only `initial=rajaraman` depends on it.
             max_horizon: rows of the expert's table, static.
+
+        Raises:
+            DataError: `instance` returned what is no MDP or no expert of these sizes.
         """
         return params_of(self.draw(key, horizon, num_demos, max_horizon), horizon, max_horizon)
 

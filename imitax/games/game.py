@@ -57,6 +57,7 @@ from imitax.numerics.blocks import over_rollout
 from imitax.rl import actor_critic, ppo
 from imitax.rl.actor_critic import Actor
 from imitax.rl.ppo import PPOSettings, Rollout
+from imitax.tasks.demonstrations import check_shown
 
 
 @config
@@ -139,6 +140,7 @@ def game(
     is_scaled = int(_scales(rules))
 
     def init(key, problem: Problem):
+        check_shown("game", env, problem.demonstrations)
         keys = jax.random.split(key, 3)
         player, expert = _begin(keys[0], rules, problem)
         player = warm(keys[1], rules.actor, settings, player, expert)

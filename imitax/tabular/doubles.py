@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from imitax.numerics.sums import HIGHEST, add_rows, add_up, rounded, total, weighted
+from imitax.tabular.checks import check_mdp
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,7 +74,12 @@ def normalised(rows: jax.Array) -> jax.Array:
 
 
 def dynamics(mdp: Any) -> Dynamics:
-    """Everything of an MDP in float64; call it within `in_double`."""
+    """Everything of an MDP in float64; call it within `in_double`.
+
+    Raises:
+        DataError: what `check_mdp` refuses.
+    """
+    check_mdp(mdp)
     dtype = mdp.transition.dtype
     wide = widened(mdp, dtype)
     scale = 1.0 / total(wide.transition)

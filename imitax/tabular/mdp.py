@@ -27,7 +27,11 @@ from imitax.tabular.doubles import UNROLLED, in_double, normalised, widened
 
 
 class TabularMDP(NamedTuple):
-    """A finite MDP with S states, A actions and F features; K possible successors of each pair."""
+    """A finite MDP with S states, A actions and F features; K possible successors of each pair.
+
+    Every solver refuses one that is concrete and whose rows are no distributions or whose rewards
+    are not finite (`imitax.tabular.checks`); a traced one has no values yet, and is not checked.
+    """
 
     transition: jax.Array
     """[S, A, K] probabilities; K = S where `successor` is None."""

@@ -5,10 +5,15 @@ of each episode every k-th pair is kept, from an offset that is uniform on 0, ..
 the expert's episodes that are sub-sampled: DAgger's own ones are labelled at every step.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
 
-from imitax.core.errors import SpecError
+from imitax.core.config import is_concrete
+from imitax.core.errors import DataError, SpecError
 from imitax.core.family import Family
 from imitax.core.types import Demand, Demonstrations, Problem
 from imitax.numerics.draws import below
@@ -30,6 +35,47 @@ def check_shortest(name: str, demand: Demand, steps: int) -> None:
             f"{name}: episodes of {steps} step hold none of the successors that the algorithm "
             f"compares; give episodes of {demand.shortest} steps or more"
         )
+
+
+def check_shown(name: str, env: Family, shown: Demonstrations) -> None:
+    """Refuse episodes that are not of an environment.
+
+    Dtypes and sizes are checked always; values of the steps shown where they are concrete. Numbers
+    of a box may lie outside it, since environments clip them.
+
+    Args:
+        name: who reads them, for the message.
+        env: where they should be from.
+        shown: with episodes.
+
+    Raises:
+        DataError: an action or a state that is no whole number of the space, vectors of another
+            length, no floats, or floats that are not finite.
+    """
+    obs, action, length = shown.require_episodes()
+    _check_space(name, "obs", obs, env.observation_space(), length)
+    space = env.action_space()
+    _check_space(name, "action", action, space, length)
+    if math.prod(action.shape[2:]) != math.prod(space.shape):
+        raise DataError(
+            f"{name}: demonstrations.action is {list(action.shape)}; give "
+            f"{['N', 'T', *space.shape]} on {env.spec}".replace("'", "")
+        )
+
+
+def _check_space(name, part, values, space, length) -> None:
+    is_discrete = isinstance(space, spaces.Discrete)
+    wanted = f"whole numbers from 0 to {space.n - 1}" if is_discrete else "finite floats"
+    is_whole = jnp.issubdtype(values.dtype, jnp.integer)
+    is_right = is_whole if is_discrete else part == "obs" or not is_whole
+    found = str(values.dtype)
+    if is_right and is_concrete((values, length)):
+        table = np.asarray(values)
+        rows = table[np.arange(table.shape[1]) < np.asarray(length)[:, None]]
+        bad = (rows < 0) | (rows >= space.n) if is_discrete else ~np.isfinite(rows)
+        is_right, found = not np.any(bad), f"{rows[bad][:1]} among them"
+    if not is_right:
+        raise DataError(f"{name}: demonstrations.{part} must be {wanted}, got {found}")
 
 
 def offsets(key: jax.Array, length: jax.Array, every: int) -> jax.Array:

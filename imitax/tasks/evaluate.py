@@ -6,8 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from imitax.core.border import check_family, check_instance, check_whole
+from imitax.core.config import is_concrete
 from imitax.core.family import Family
-from imitax.core.policies import Policy, tabulate
+from imitax.core.policies import Policy, check_table, lookup, tabulate
 from imitax.tabular import mdp as exact
 from imitax.tasks.pose import Instance
 from imitax.tasks.rollout import total_reward
@@ -17,13 +19,17 @@ NUM_EPISODES = 128
 
 
 class Outcome(NamedTuple):
-    """Scalars in units of the true reward, undiscounted, over exactly `horizon` steps."""
+    """Scalars in units of the true reward, undiscounted, over exactly `horizon` steps.
+
+    All are NaN and `finite` is False where a traced seed, horizon or number of demonstrations was
+    out of range; see `imitax.pose`.
+    """
 
     regret: jax.Array
     learner_return: jax.Array
     expert_return: jax.Array
     finite: jax.Array
-    """False where the policy or its return holds a NaN or an infinity."""
+    """False where the policy or its return holds a NaN or an infinity, or the task is not valid."""
 
 
 def evaluate(
@@ -40,9 +46,16 @@ def evaluate(
         instance: from `pose`.
         policy: to be judged.
         num_episodes: static; not used in a table.
+
+    Raises:
+        SpecError: no family, instance or policy, or a number of episodes below 1.
+        DataError: a table of action probabilities of another size, or, where it is concrete, one
+            whose rows are no distributions. Rows that are not finite pass and make `finite` False.
     """
+    _check(env, instance, policy, num_episodes)
     judge = _exact if env.is_tabular else _rolled_out
-    regret, learner, expert = judge(env, instance, policy, num_episodes)
+    found = judge(env, instance, policy, num_episodes)
+    regret, learner, expert = (jnp.where(instance.valid, x, jnp.nan) for x in found)
     leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(policy.params)]
     finite = jnp.isfinite(regret) & jnp.isfinite(learner)
     for leaf in leaves:
@@ -56,13 +69,14 @@ def judge(
     """A judge of many policies of one instance: `policy -> (regret, return)`, as `evaluate` has it.
 
     The expert is rolled out once, here, and not again for every policy. Both are NaN where the
-    policy holds a NaN or an infinity.
+    policy holds a NaN or an infinity, or the instance is not valid.
 
     Args:
         env: as for `evaluate`.
         instance: as for `evaluate`.
         num_episodes: as for `evaluate`; fewer are the first of more.
     """
+    check_family("judge", env)
     expert = None
     if not env.is_tabular:
         expert = _returns(env, instance, instance.expert, num_episodes)
@@ -73,7 +87,7 @@ def judge(
         else:
             totals = _returns(env, instance, policy, num_episodes)
             lost, earned = jnp.mean(expert - totals), jnp.mean(totals)
-        finite = jnp.bool_(True)
+        finite = jnp.asarray(instance.valid)
         for leaf in jax.tree.leaves(policy.params):
             finite = finite & jnp.all(jnp.isfinite(leaf))
         return jnp.where(finite, lost, jnp.nan), jnp.where(finite, earned, jnp.nan)
@@ -84,6 +98,18 @@ def judge(
 def regret(env: Family, instance: Instance, policy: Policy) -> jax.Array:
     """The regret alone; see `evaluate`."""
     return evaluate(env, instance, policy).regret
+
+
+def _check(env, instance, policy, num_episodes) -> None:
+    check_family("evaluate", env)
+    check_instance("evaluate", "instance", instance, Instance, "imitax.pose returns one")
+    remedy = "algorithm.policy(problem, state) returns one, imitax.core.policies.tabular(table) too"
+    check_instance("evaluate", "policy", policy, Policy, remedy)
+    check_whole("evaluate", "num_episodes", num_episodes)
+    if env.is_tabular and policy.apply is lookup:
+        problem = instance.problem
+        steps = int(problem.horizon) if is_concrete(problem.horizon) else problem.capacity.horizon
+        check_table("evaluate", policy.params, env.num_states, env.num_actions, steps)
 
 
 def _exact(env, instance, policy, num_episodes):

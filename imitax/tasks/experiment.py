@@ -14,7 +14,7 @@ import jax
 
 from imitax.core.family import Family
 from imitax.core.policies import Policy
-from imitax.core.train import Trained, train
+from imitax.core.train import Trained, check_algorithm, train
 from imitax.core.types import Algorithm, Capacity
 from imitax.tasks.evaluate import NUM_EPISODES, Outcome, evaluate
 from imitax.tasks.pose import Instance, pose
@@ -23,9 +23,9 @@ from imitax.tasks.pose import Instance, pose
 def experiment(
     env: Family,
     algorithm: Algorithm,
-    seed: jax.Array,
-    horizon: jax.Array,
-    num_demos: jax.Array,
+    seed: jax.Array | int,
+    horizon: jax.Array | int,
+    num_demos: jax.Array | int,
     capacity: Capacity,
     *,
     num_episodes: int = NUM_EPISODES,
@@ -36,18 +36,21 @@ def experiment(
         env: an environment family, from `imitax.make`.
         algorithm: from a factory such as `imitax.bc(env, config)`.
         seed: int32 scalar, at least 0.
-        horizon: actions per episode, int32 scalar, at most `capacity.horizon`.
-        num_demos: expert-labelled episodes, int32 scalar, at most `capacity.num_demos`.
+        horizon: actions per episode, int32 scalar, from 1 to `capacity.horizon`.
+        num_demos: expert-labelled episodes, int32 scalar, from 1 to `capacity.num_demos`.
         capacity: buffer sizes, static.
         num_episodes: evaluation episodes where there is no exact answer, static.
 
     Returns:
-        Scalars: regret, the learner's and the expert's return, and whether all is finite.
+        Scalars: regret, the learner's and the expert's return, and whether all is finite. All are
+        NaN where a traced number is out of range.
 
     Raises:
-        SpecError: demonstrations that the algorithm cannot learn from, such as episodes of one
-            step for a learner that compares successors.
+        SpecError: a concrete number out of range, an argument of another kind, or demonstrations
+            that the algorithm cannot learn from, such as episodes of one step for a learner that
+            compares successors.
     """
+    check_algorithm("experiment", algorithm)
     instance = pose(env, seed, horizon, num_demos, capacity, algorithm.demand)
     policy, _ = learn(algorithm, instance)
     return evaluate(env, instance, policy, num_episodes=num_episodes)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from imitax.core import keys
+from imitax.core.border import LARGEST, check_family, check_instance, check_mesh, check_whole
 from imitax.core.config import is_concrete
 from imitax.core.family import Family
 from imitax.core.policies import Policy, tabulate
@@ -34,13 +35,16 @@ class Instance:
     problem: Problem
     learner_key: jax.Array
     evaluation_key: jax.Array
+    valid: Any = True
+    """Whether seed, horizon and num_demos are in range, bool; where it is False an `Outcome` is
+    NaN."""
 
 
 def pose(
     env: Family,
-    seed: jax.Array,
-    horizon: jax.Array,
-    num_demos: jax.Array,
+    seed: jax.Array | int,
+    horizon: jax.Array | int,
+    num_demos: jax.Array | int,
     capacity: Capacity,
     demand: Demand,
 ) -> Instance:
@@ -51,11 +55,14 @@ def pose(
     are collected in `env.source`: the environment itself, unless its settings say otherwise
     (`shift`, `demos`). Learner, evaluation and the expert that both refer to are those of `env`.
 
+    Numbers out of range are refused where they are concrete. Where they are traced, the instance is
+    that of the nearest ones in range, `valid` is False, and `imitax.evaluate` answers with NaN.
+
     Args:
         env: an environment family, from `imitax.make`.
-        seed: int32 scalar.
-        horizon: actions per episode, int32, at most `capacity.horizon`.
-        num_demos: expert-labelled episodes, int32, at most `capacity.num_demos`.
+        seed: int32 scalar from 0 on.
+        horizon: actions per episode, int32, from 1 to `capacity.horizon`.
+        num_demos: expert-labelled episodes, int32, from 1 to `capacity.num_demos`.
         capacity: buffer sizes, static.
         demand: what the algorithm reads, static: `algorithm.demand`.
 
@@ -63,18 +70,22 @@ def pose(
         An `Instance`.
 
     Raises:
-        SpecError: episodes too short for the algorithm, where their length is known: within a
-            trace it is the capacity's horizon at most.
+        SpecError: a number that is not whole or out of range; no family, capacity or demand; seeds
+            on a mesh with explicit axes, across which JAX batches no loop; or episodes too short
+            for the algorithm, where their length is known: within a trace it is the capacity's
+            horizon at most.
     """
+    _check(env, seed, horizon, num_demos, capacity, demand)
     steps = int(horizon) if is_concrete(horizon) else capacity.horizon
     check_shortest("pose", demand, steps)
     own = keys.seed_keys(env.family, seed)
-    sizes = jnp.int32(horizon), jnp.int32(num_demos)
+    valid = _in_range(seed, horizon, num_demos, capacity)
+    sizes = _clamped(horizon, capacity.horizon), _clamped(num_demos, capacity.num_demos)
     params = env.sample_params(own.instance, *sizes, capacity.horizon)
     shown_in = None
     if env.source is not env:
         shown_in = env.source.sample_params(own.instance, *sizes, capacity.horizon)
-    return posed(own, env, params, shown_in, *sizes, capacity, demand)
+    return posed(own, env, params, shown_in, *sizes, capacity, demand, valid)
 
 
 def posed(
@@ -86,6 +97,7 @@ def posed(
     num_demos: jax.Array,
     capacity: Capacity,
     demand: Demand,
+    valid: jax.Array | bool = True,
 ) -> Instance:
     """The task of a seed whose instance is drawn: see `pose`.
 
@@ -98,6 +110,7 @@ def posed(
         num_demos: likewise.
         capacity: likewise.
         demand: likewise.
+        valid: whether seed, horizon and num_demos are in range.
     """
     expert = env.expert(params)
     source, shown_by = env.source, expert
@@ -118,7 +131,45 @@ def posed(
         capacity=capacity,
         subsample=source.subsample,
     )
-    return Instance(params, expert, problem, own.learner, own.evaluation)
+    return Instance(params, expert, problem, own.learner, own.evaluation, valid)
+
+
+def _check(env, seed, horizon, num_demos, capacity, demand) -> None:
+    check_family("pose", env)
+    check_instance("pose", "capacity", capacity, Capacity, "give imitax.Capacity(64, 100)")
+    check_instance("pose", "demand", demand, Demand, "give algorithm.demand")
+    check_whole("pose", "seed", seed, 0)
+    larger = f"more needs a larger capacity than {capacity}"
+    check_whole("pose", "horizon", horizon, 1, capacity.horizon, larger)
+    check_whole("pose", "num_demos", num_demos, 1, capacity.num_demos, larger)
+    check_mesh("pose", seed)
+
+
+def _in_range(seed, horizon, num_demos, capacity) -> jax.Array:
+    """Whether all three are in range; what is concrete has been checked."""
+    valid = jnp.bool_(True)
+    ranges = (
+        (seed, 0, LARGEST),
+        (horizon, 1, capacity.horizon),
+        (num_demos, 1, capacity.num_demos),
+    )
+    for value, low, high in ranges:
+        if not is_concrete(value):
+            value = _widened(value)
+            valid = valid & (low <= value) & (value <= high)
+    return valid
+
+
+def _widened(value: Any) -> jax.Array:
+    """A traced integer as one of at least 32 bits, which can be compared with any int32."""
+    return value if value.dtype.itemsize >= 4 else value.astype(jnp.int32)
+
+
+def _clamped(value: jax.Array | int, high: int) -> jax.Array:
+    """The number as int32, a traced one no larger than `high` and no smaller than 1."""
+    if is_concrete(value):
+        return jnp.int32(value)
+    return jnp.clip(_widened(value), 1, high).astype(jnp.int32)
 
 
 def demonstrate(

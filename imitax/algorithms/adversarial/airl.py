@@ -1,5 +1,6 @@
 """Adversarial inverse reinforcement learning, AIRL (Fu, Luo and Levine 2018)."""
 
+from imitax.core.border import chosen_config
 from imitax.core.config import config, setting
 from imitax.core.errors import SpecError
 from imitax.core.family import Family
@@ -33,7 +34,8 @@ def airl(env: Family, config: AIRLConfig | None = None) -> Algorithm:
     Raises:
         SpecError: a setting out of range or without meaning here, or sub-sampled demonstrations.
     """
-    settings, choice = checked(env, config or AIRLConfig(), "airl")
+    config = chosen_config("airl", env, config, None, AIRLConfig)
+    settings, choice = checked(env, config, "airl")
     every = env.subsample
     if every > 1:
         raise SpecError(

@@ -1,5 +1,6 @@
 """Wasserstein adversarial imitation learning (Xiao et al. 2019)."""
 
+from imitax.core.border import chosen_config
 from imitax.core.config import among, config, setting
 from imitax.core.family import Family
 from imitax.core.types import Algorithm
@@ -32,5 +33,6 @@ def wail(env: Family, config: WAILConfig | None = None) -> Algorithm:
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    settings, choice = checked(env, config or WAILConfig(), "wail")
+    config = chosen_config("wail", env, config, None, WAILConfig)
+    settings, choice = checked(env, config, "wail")
     return play(env, settings, network_player(env, settings, "wasserstein", "logit"), choice)

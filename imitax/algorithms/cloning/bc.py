@@ -25,7 +25,7 @@ from imitax.networks import least_squares, plateau, training
 from imitax.networks.dataset import Dataset, dataset, hold_out
 from imitax.networks.settings import NetworkSettings, head
 from imitax.tabular.estimates import likelihood_table
-from imitax.tasks.demonstrations import check_labels, num_labels
+from imitax.tasks.demonstrations import check_labels, check_shown, num_labels
 
 
 @config
@@ -122,6 +122,7 @@ def _network(env: Family, config: NetworkBCConfig) -> Algorithm:
         advance = training.next_leg
 
     def init(key, problem: Problem):
+        check_shown("bc", env, problem.demonstrations)
         num_rows = problem.capacity.num_demos * problem.capacity.horizon
         data = dataset(problem.demonstrations, num_rows, network.num_actions)
         if config.validation:

@@ -23,6 +23,7 @@ from imitax.networks import least_squares, training
 from imitax.networks.dataset import Dataset, append, dataset, hold_out
 from imitax.networks.settings import head
 from imitax.tasks import rollout
+from imitax.tasks.demonstrations import check_shown
 
 FIRST_UPDATES, ROUND_UPDATES = 1000, 200
 """Gradient steps before the last round, where the settings say none: at first, and in a round."""
@@ -68,6 +69,7 @@ def network_rounds(env: Family, config: Any, acting: Acting, name: str) -> Algor
         return enough | (data.size >= config.labels) if config.labels else enough
 
     def init(key, problem: Problem):
+        check_shown(name, env, problem.demonstrations)
         start_key, fit_key = jax.random.split(key)
         # The last round writes `size` episodes of which some may be masked.
         num_rows = problem.capacity.num_demos * problem.capacity.horizon

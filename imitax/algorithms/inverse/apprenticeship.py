@@ -1,5 +1,6 @@
 """Apprenticeship learning with linear rewards: feature expectation matching and its game."""
 
+from imitax.core.border import chosen_config
 from imitax.core.config import config
 from imitax.core.family import Family
 from imitax.core.types import Algorithm
@@ -31,7 +32,8 @@ def fem(env: Family, config: FEMConfig | None = None) -> Algorithm:
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    settings, choice = checked(env, config or FEMConfig(), "fem")
+    config = chosen_config("fem", env, config, None, FEMConfig)
+    settings, choice = checked(env, config, "fem")
     return play(env, settings, linear_player(settings, "l2-ball"), choice)
 
 
@@ -48,5 +50,6 @@ def gtal(env: Family, config: GTALConfig | None = None) -> Algorithm:
     Raises:
         SpecError: a setting out of range or without meaning here.
     """
-    settings, choice = checked(env, config or GTALConfig(), "gtal")
+    config = chosen_config("gtal", env, config, None, GTALConfig)
+    settings, choice = checked(env, config, "gtal")
     return play(env, settings, linear_player(settings, "simplex"), choice)
