@@ -49,9 +49,9 @@ def problems(directory: Path, seeds: int):
             yield f"{env} has {per_axis} horizons at one number of demonstrations, not 5"
     if set(tabular.environment.map(family)) != TABULAR:
         yield f"environments are {sorted(set(tabular.environment))}"
-    lane = rows[rows.environment.map(family) == "lane"]
-    if not {"bc", "dagger"} <= set(lane.algorithm.map(family)) or lane.seed.nunique() < 32:
-        yield "lane lacks bc, dagger or 32 seeds"
+    driven = rows[rows.environment.map(family) == "linear"]
+    if not {"bc", "dagger"} <= set(driven.algorithm.map(family)) or driven.seed.nunique() < seeds:
+        yield f"linear lacks bc, dagger or {seeds} seeds"
     expert = rows[rows.algorithm == "expert"]
     if expert.empty or expert.regret.ne(0).any():
         yield "the expert's regret is not exactly zero"
@@ -70,6 +70,8 @@ def missing_files(directory: Path):
     if not list((directory / "figures").glob("reward-gridworld*.png")):
         yield "the recovered reward of the grid was not drawn"
     manifest = json.loads((directory / "manifest.json").read_text())
+    if sum(p["num_compilations"] for p in manifest["programs"]) >= len(manifest["programs"]):
+        yield "no program served two environments"
     many = [p for p in manifest["programs"] if p["num_compilations"] > 1]
     if many:
         yield f"programs compiled more than once: {many}"

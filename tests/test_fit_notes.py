@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,7 +99,7 @@ def result(task, returns=((200.0,) * 8,) * 2, converged=1) -> Fitted:
 def metrics(shape, **changes) -> Metrics:
     """What the learners of all seeds report."""
     one = Metrics(expert_labels=1, gradient_updates=2800, training_loss=0.25)._replace(**changes)
-    return jax.tree.map(lambda value: np.broadcast_to(value, shape), one)
+    return Metrics(*(np.broadcast_to(value, shape) for value in one))
 
 
 LADDER = np.linspace(-1, 1, 8)

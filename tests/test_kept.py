@@ -35,7 +35,10 @@ def cache_is_on(tmp_path):
 
 
 def a_program(monkeypatch, path, algorithm="bc"):
-    monkeypatch.setattr(executables, "place_of", lambda *_: path)
+    def place_of(mesh, made_from, *_):
+        return path if isinstance(made_from, Setup) else path.with_name("instances.bin")
+
+    monkeypatch.setattr(executables, "place_of", place_of)
     setup, config = parts(algorithm=algorithm)
     return Program(setup, config, 4, seed_mesh(1), 2), config
 

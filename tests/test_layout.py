@@ -87,7 +87,7 @@ def seconds_of(rates):
     def build(sweep, group, mesh):
         return Timed(sweep.chunk_size)
 
-    return build, lambda program, task: program.width / rates[program.width]
+    return build, lambda program, task, size: size / rates[size]
 
 
 SEARCHES = {

@@ -164,12 +164,10 @@ class Program:
         leaves, structure = jax.tree.flatten(given)
         shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
         named = (*parts, str(structure), shapes)
-        made, is_new = self._pool.get(
-            (self._mesh, *named), lambda: self._made(named, jitted, given)
-        )
-        if is_new:
-            self.num_compilations = max(self.num_compilations, made.num_traces)
-            self.cache = made.cache
+        make = functools.partial(self._made, named, jitted, given)
+        made, is_new = self._pool.get((self._mesh, *named), make)
+        self.num_compilations = made.num_traces if is_new else 0
+        self.cache = made.cache if is_new else cache_counts.Counts()
         return made.compiled
 
     def _made(self, named: tuple[Any, ...], jitted: Any, given: tuple[Any, ...]) -> Made:
