@@ -59,7 +59,8 @@ class Arrays(TabularFamily):
         shape = (self.num_states, self.num_actions)
         rows = jnp.full((*shape, self.num_states), 1.0 / self.num_states)
         initial = jnp.full(self.num_states, 1.0 / self.num_states)
-        return exact.TabularMDP(rows, jnp.zeros(shape), None, initial), jnp.full(shape, 0.5)
+        expert = jnp.full(shape, 1.0 / shape[1])
+        return exact.TabularMDP(rows, jnp.zeros(shape), None, initial), expert
 
 
 @functools.cache
