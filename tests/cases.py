@@ -10,17 +10,6 @@ import numpy as np
 import imitax
 
 GAMES = ("gail", "wail", "airl", "fem", "gtal", "maxent-irl")
-ONE_UPDATE = {
-    "num_steps=3": "num_steps=1",
-    "first_updates=2": "first_updates=1",
-    "rounds=2": "rounds=1",
-    "rollout=8,batch_size=16": "rollout=8,batch_size=32",
-    "discriminator_steps=2": "discriminator_steps=1",
-    "warm_start=2": "warm_start=0",
-    "policy_updates=2": "policy_updates=1",
-    "retrain_rounds=1": "retrain_rounds=0",
-}
-"""Settings that ask for several gradient steps, and for one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +32,10 @@ class Case:
         return is_table and not continuous and "mlp" not in self.algorithm
 
     @property
-    def one_update(self):
+    def trains_a_network(self):
         """Whether a network is trained."""
         is_learner = self.algorithm.split(":")[0] not in ("expert", "random", "noisy-expert")
         return is_learner and not self.is_tabular
-
-    def with_one_update(self):
-        """The same case, trained for a single update of each of its networks."""
-        name = self.algorithm
-        for several, one in ONE_UPDATE.items():
-            name = name.replace(several, one)
-        return dataclasses.replace(self, algorithm=name)
 
     def with_reward(self, params, value):
         """A learner's parameters with every reward set to a value."""
@@ -172,18 +154,20 @@ def build(case):
     return env, imitax.algorithm(case.algorithm, env)
 
 
-def experiment(env, algorithm, seed, horizon, num_demos, capacity, spoil=None):
-    """One seed, start to finish, as a flat record; learned from the problem as `spoil` has it."""
-    instance = imitax.pose(env, seed, horizon, num_demos, capacity, algorithm.demand)
-    problem = instance.problem if spoil is None else spoil(instance.problem)
-    trained = imitax.train(instance.learner_key, algorithm, problem)
-    policy = algorithm.policy(problem, trained.state)
+def experiment(
+    env, algorithm, seed, horizon, num_demos, capacity, change=lambda instance: instance
+):
+    """One seed, start to finish, as a flat record; of the task as `change` has it."""
+    posed = imitax.pose(env, seed, horizon, num_demos, capacity, algorithm.demand)
+    instance = change(posed)
+    trained = imitax.train(instance.learner_key, algorithm, instance.problem)
+    policy = algorithm.policy(instance.problem, trained.state)
     outcome = imitax.evaluate(env, instance, policy, num_episodes=3)
     return {
         **outcome._asdict(),
         "metrics": trained.metrics,
         "policy": policy.params,
-        "demonstrations": instance.problem.demonstrations,
+        "demonstrations": posed.problem.demonstrations,
         "learner_key": jax.random.key_data(instance.learner_key),
     }
 

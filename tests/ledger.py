@@ -15,8 +15,8 @@ class KeyLedger:
     """Draws as threefry does; every key made while it is open is one of its own.
 
     Notes are taken where a compiled program runs, so that loops and branches count as often as
-    they are gone through. A key may be drawn from (or split) once, or be folded, with different
-    numbers; never both.
+    they are gone through; a program traced in a ledger may run later without one. A key may be
+    drawn from (or split) once, or be folded, with different numbers; never both.
     """
 
     def __init__(self):
@@ -42,16 +42,23 @@ class KeyLedger:
         assert not both, "a key was both drawn from and folded"
 
 
+def unnoted(key):
+    """The same key of the ordinary generator, for what may draw twice on purpose."""
+    return jax.random.wrap_key_data(jax.random.key_data(key), impl="threefry2x32")
+
+
 _open = []
 
 
 def _spend(key):
-    _open[-1].spent.append(tuple(np.asarray(key).tolist()))
+    for ledger in _open[-1:]:
+        ledger.spent.append(tuple(np.asarray(key).tolist()))
     return np.asarray(key)
 
 
 def _fold(key, number):
-    _open[-1].folded.append((*np.asarray(key).tolist(), int(number)))
+    for ledger in _open[-1:]:
+        ledger.folded.append((*np.asarray(key).tolist(), int(number)))
     return np.asarray(key)
 
 

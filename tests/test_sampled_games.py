@@ -213,6 +213,18 @@ def test_retraining_rests_the_reward_and_starts_the_policy_afresh(monkeypatch):
     same_trees(game.state.player.scaling, game.first.player.scaling)
 
 
+def test_a_round_earns_the_reward_that_answered_it(monkeypatch):
+    """The reward player moves first: in its n-th round the reward is n, in every update of it."""
+    moving = known_rewards()._replace(
+        reward=lambda state, actor, pairs: state + 0.0 * pairs.inputs[:, 0]
+    )
+    settings = GameSettings(**TINY, policy_updates=2)
+    game = Game(monkeypatch, adversarial.game(ENV, settings, moving), clone_problem())
+    for number in (1, 2):
+        for update in game.play():
+            np.testing.assert_array_equal(update.reward, np.full(update.reward.shape, number))
+
+
 @pytest.mark.parametrize("reward", ["network", "linear"])
 def test_no_rounds_leave_the_reward_untrained(monkeypatch, reward):
     config = imitax.NetworkMaxEntConfig(
