@@ -3,7 +3,7 @@
 MODULES = {
     "unit": """
         actor_critic arrangement closed_forms data data_archives data_contents distributions
-        expert_files fairness fit_refusals game_refusals layers losses marks mdp network_refusals
+        expert_files fairness fit_refusals game_refusals layers losses marks network_refusals
         networks numerics oracles orders original_experts packing peers products provenance
         published report report_returns scores settings statistics
     """,
@@ -11,7 +11,7 @@ MODULES = {
     "gates": """
         airl blocks critics curves dagger dart demonstrations endings envs envs_control envs_grid
         experts experts_training first_seed fit fit_notes fused gail gail_convergence gail_theory
-        gates gates_exponents gymnax_episodes gymnax_ids kept layout linear_rewards maxent_irl
+        gates gates_exponents gymnax_episodes gymnax_ids kept layout linear_rewards maxent_irl mdp
         obstacle pairs ppo precision sampled_games samples soft soft_experts supervised training
     """,
     "process": "cache cli devices distributed package remote shards start store sweep throughput",
