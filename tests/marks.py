@@ -3,7 +3,7 @@
 MODULES = {
     "unit": """
         actor_critic arrangement closed_forms data data_archives data_contents distributions
-        draws expert_files fairness files fit_refusals game_refusals layers losses marks mdp
+        draws expert_files fairness files fit_refusals game_refusals layers losses marks
         network_refusals networks numerics oracles orders original_experts packing peers
         products provenance published refusals report report_returns schema scores settings
         statistics
@@ -13,8 +13,8 @@ MODULES = {
         airl blocks critics curves dagger dart demonstrations endings envs envs_control
         envs_grid experts experts_training first_seed fit fit_notes fused gail
         gail_convergence gail_theory gates gates_exponents gymnax_episodes gymnax_ids
-        instances kept label_noise layout linear linear_rewards maxent_irl obstacle pairs
-        ppo precision sampled_games samples soft soft_experts supervised training
+        instances kept label_noise layout linear linear_rewards maxent_irl mdp obstacle
+        pairs ppo precision sampled_games samples soft soft_experts supervised training
     """,
     "process": """
         cache cli devices distributed meshes package remote shards start store sweep
