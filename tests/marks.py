@@ -3,9 +3,9 @@
 MODULES = {
     "unit": """
         actor_critic arrangement closed_forms data data_archives data_contents distributions
-        draws expert_files fairness files fit_refusals game_refusals layers losses marks
-        network_refusals networks numerics oracles orders original_experts packing peers
-        products provenance published refusals report report_returns schema scores settings
+        draws early_pictures expert_files fairness files fit_refusals game_refusals layers
+        losses marks network_refusals networks numerics oracles orders original_experts packing
+        peers products provenance published refusals report report_returns schema scores settings
         statistics
     """,
     "contract": "contract invariants",

@@ -273,8 +273,11 @@ def test_excluded_points_are_hollow_and_zero_is_named():
     figure, panel, texts = drawn(rows)
     hollow = [line for line in panel.lines if line.get_markerfacecolor() == "white"]
     assert [x for line in hollow for x in line.get_xdata()] == [64]
-    assert texts[0] == "bc"
-    assert texts[1] == "not drawn: expert: 0 everywhere"
+    assert set(texts) == {
+        "bc",
+        "A goal that keeps paying, and moves that slip: the reward can be recovered.",
+        "not drawn: expert: 0 everywhere",
+    }
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "bc" in labels
     assert "expert" not in labels

@@ -177,7 +177,10 @@ def resolve(sweep: Sweep) -> Plan:
         for pair, reason in missing.items()
     )
     checked = dataclasses.replace(sweep, blocks=blocks)
-    return Plan(checked, tuple(groups.values()), reasons, experts.records)
+    # An environment after the other: its figures can be drawn as soon as it is complete.
+    order = list(envs)
+    own = sorted(groups.values(), key=lambda group: order.index(group.env.spec))
+    return Plan(checked, tuple(own), reasons, experts.records)
 
 
 def _resolve_block(block: Block, given: dict, envs: dict, groups: dict, missing: dict) -> Block:
