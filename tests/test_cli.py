@@ -213,6 +213,9 @@ def test_control_is_what_the_issue_asks_for():
     assert [{block.seeds for block in blocks} for blocks in classic] == [{16}, {64}]
 
 
+DRIVEN = "linear:rho=1.3,gain=-0.8,label_noise=0.1"
+
+
 def test_quickstart_is_what_the_issue_asks_for():
     sweep = suites.load("quickstart")
     places = {env: block for block in sweep.blocks for env in block.environments}
@@ -220,18 +223,17 @@ def test_quickstart_is_what_the_issue_asks_for():
         "reset-cliff",
         "recoverable-cliff:labels=state",
         "standard-imitation",
-        "gridworld",
-        "lane:noise=0.3",
+        "gridworld:size=4x4,goal=3x3",
+        DRIVEN,
     }
-    lanes = {"lane:noise=0.3"}
-    assert all(block.seeds >= 1000 for env, block in places.items() if env not in lanes)
-    assert places["lane:noise=0.3"].seeds >= 32
+    assert all(block.seeds >= 1000 for block in places.values())
     cliff = places["recoverable-cliff:labels=state"]
     assert {"bc:unseen=first", "dagger:unseen=first"} <= set(cliff.algorithms)
-    for env in set(places) - lanes:
+    assert set(places[DRIVEN].algorithms) == {"bc:hidden=none", "dagger:hidden=none", "expert"}
+    for env, block in places.items():
+        at = (10, 32) if env == DRIVEN else (300, 16)
         horizons, demos = (
-            {cell[axis] for cell in places[env].cells if cell[1 - axis] == at}
-            for axis, at in ((0, 300), (1, 16))
+            {cell[axis] for cell in block.cells if cell[1 - axis] == at[axis]} for axis in (0, 1)
         )
         assert (len(horizons), len(demos)) == (5, 4)
 

@@ -104,7 +104,8 @@ def test_old_words_stay_what_they_were():
         assert chosen.spec == text
         assert chosen.build(env).reward_form == told
     assert imitax.algorithm("gail:reward=auto", env).spec == "gail"
-    assert imitax.algorithm("gail", imitax.environment("reset-cliff")).build(env).reward_form == ""
+    env = imitax.environment("reset-cliff")
+    assert imitax.algorithm("gail", env).build(env).reward_form == ""
 
 
 def test_rows_and_the_report_say_what_was_known():

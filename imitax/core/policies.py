@@ -109,6 +109,11 @@ def _is_one(mass: np.ndarray) -> np.ndarray:
     return np.abs(mass - 1.0) <= SLACK
 
 
+def until(table: jax.Array, horizon: jax.Array) -> jax.Array:
+    """A table [T, S, A] whose rows at and after `horizon` are zero, which is padding."""
+    return jnp.where((jnp.arange(len(table)) < horizon)[:, None, None], table, 0.0)
+
+
 def tabulate(policy: Policy, num_states: int, max_horizon: int) -> jax.Array:
     """Action probabilities of any policy over a finite state space.
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from imitax.core.policies import until
 from imitax.tabular import mdp as exact
 from imitax.tabular import soft
 from imitax.tabular.mdp import TabularMDP
@@ -36,5 +37,4 @@ def planned(
     plan = soft.soft_plan(
         mdp, mdp.step_reward, horizon, max_horizon, discount=1.0, temperature=temperature
     )
-    taken = jnp.arange(max_horizon) < horizon
-    return jnp.where(taken[:, None, None], jnp.exp(plan.log_policy), 0.0)
+    return until(jnp.exp(plan.log_policy), horizon)

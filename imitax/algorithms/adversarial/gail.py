@@ -62,7 +62,7 @@ from imitax.algorithms.adversarial.gail_steps import (
     target_gap,
 )
 from imitax.core.family import Family
-from imitax.core.policies import Policy, tabular
+from imitax.core.policies import Policy, tabular, until
 from imitax.core.representation import represented
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.numerics import sums
@@ -172,10 +172,12 @@ def _tabular(env: Family, config: GAILConfig) -> Algorithm:
         return advance(key, config, problem, state)
 
     def policy(problem: Problem, state: GAILState) -> Policy:
+        table = jnp.exp(state.log_policy)
         if is_exact(config):
-            looked = jnp.isfinite(state.best.own)
-            return tabular(jnp.where(looked, state.best_policy, jnp.exp(state.log_policy)))
-        return tabular(flow_policy(state.flow_sum, jnp.exp(state.log_policy)))
+            table = jnp.where(jnp.isfinite(state.best.own), state.best_policy, table)
+        else:
+            table = flow_policy(state.flow_sum, table)
+        return tabular(until(table, problem.horizon))
 
     calls, demand = num_iterations(config) // stride, Demand("counts")
     knows = is_exact(config)

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from imitax.algorithms.inverse.maxent_networks import NetworkMaxEntConfig, network_maxent
 from imitax.core.config import config, setting
 from imitax.core.family import Family
-from imitax.core.policies import Policy, tabular
+from imitax.core.policies import Policy, tabular, until
 from imitax.core.representation import represented
 from imitax.core.types import Algorithm, Demand, Metrics, Problem
 from imitax.numerics import lbfgs, sums
@@ -155,8 +155,7 @@ def _tabular(env: Family, config: MaxEntConfig) -> Algorithm:
 
     def policy(problem: Problem, state: MaxEntState) -> Policy:
         plan = _plan(problem, config, state.theta)
-        steps = jnp.arange(problem.capacity.horizon)[:, None, None]
-        return tabular(jnp.where(steps < problem.horizon, jnp.exp(plan.log_policy), 0.0))
+        return tabular(until(jnp.exp(plan.log_policy), problem.horizon))
 
     def reward(problem: Problem, state: MaxEntState) -> jax.Array:
         return moments.linear_reward(_features(problem, config), state.theta)
