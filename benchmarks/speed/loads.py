@@ -80,11 +80,11 @@ def _experiment(workload: Workload, width: int, mesh: Mesh, block: int) -> Load:
     def summary(row, number):
         row = jax.tree.map(lambda leaf: np.asarray(leaf)[:number], row)
         return {
-            "median_return": float(np.median(row.learner_return)),
-            "mean_regret": float(np.mean(row.regret)),
-            "finite": float(np.mean(row.finite)),
+            "median_return": float(np.median(row.outcome.learner_return)),
+            "mean_regret": float(np.mean(row.outcome.regret)),
+            "finite": float(np.mean(row.outcome.finite)),
             "iterations": float(np.mean(row.iterations)),
-            "environment_steps": float(np.mean(row.environment_steps)),
+            "environment_steps": float(np.mean(row.metrics.environment_steps)),
         }
 
     return Load(
