@@ -177,8 +177,9 @@ class Program:
             return Made(found, 0, cache_counts.Counts(hits=1))
         with _TRACING:
             lowered = lower(jitted, *given)
+        options = compiler_options(self._num_pairs)
         with cache_counts.counting() as cache:
-            found = lowered.compile(compiler_options=compiler_options(self._num_pairs))
+            found = lowered.compile(compiler_options=options)
         if place:
             executables.save(place, found)
         return Made(found, 1, cache)
