@@ -96,7 +96,7 @@ def test_normalisation_makes_the_noise_one_of_normalised_units():
         decay="cosine",
         augment="noise",
         input_noise=0.5,
-        normalise=True,
+        normalise="true",
     )
     fit = fitted(LINEAR, settings, samples(obs, action), 1500)
     unit = (np.float64(obs) - obs.mean()) / obs.std()
