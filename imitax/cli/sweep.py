@@ -180,7 +180,7 @@ def _draw_early(directory: Path, complete: list[str], total: int) -> None:
 
     try:
         path = write_overview(directory, complete)
-    except (ReportError, OSError):  # the report at the end says what is wrong
+    except (ReportError, StoreError, OSError):  # the report at the end says what is wrong
         return
     if path is not None:
         print(f"{len(complete)} of {total} environments: {path}", file=sys.stderr)

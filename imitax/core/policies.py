@@ -92,21 +92,37 @@ def check_table(
 
 def _check_rows(owner: str, rows: np.ndarray, is_padding: np.ndarray) -> None:
     """Refuse finite rows that are neither distributions nor padding."""
+    exempt = is_padding | ~np.isfinite(np.sum(rows, axis=-1, dtype=np.float64))
+    check_distributions(
+        rows,
+        exempt,
+        lambda place: f"{owner}: row {place} of the policy's table is no distribution over actions",
+    )
+
+
+def check_distributions(
+    rows: np.ndarray, exempt: np.ndarray, said: Callable[[list[int]], str]
+) -> None:
+    """Refuse rows that are no distributions, up to float32 rounding.
+
+    Args:
+        rows: concrete, [..., K].
+        exempt: bool [...], rows that need not be one.
+        said: the beginning of the message, from the place of a row.
+
+    Raises:
+        DataError: of the first such row, with its sum and smallest entry.
+    """
     rows = rows.astype(np.float64)
     mass = np.sum(rows, axis=-1)
-    bad = np.isfinite(mass) & ~is_padding & (np.any(rows < 0, axis=-1) | ~_is_one(mass))
+    # Not `>`: a NaN is refused too.
+    bad = ~(exempt | ((np.abs(mass - 1.0) <= SLACK) & np.all(rows >= 0, axis=-1)))
     if np.any(bad):
         place = tuple(int(i) for i in np.argwhere(bad)[0])
         raise DataError(
-            f"{owner}: row {list(place)} of the policy's table is no distribution over actions: it "
-            f"sums to {mass[place]:.6g}, and its smallest entry is {np.min(rows[place]):.6g}; "
-            "divide non-negative rows by their sum"
+            f"{said(list(place))}: it sums to {mass[place]:.6g}, and its smallest entry is "
+            f"{np.min(rows[place]):.6g}; divide non-negative rows by their sum"
         )
-
-
-def _is_one(mass: np.ndarray) -> np.ndarray:
-    """Whether sums of probabilities are one, up to float32 rounding."""
-    return np.abs(mass - 1.0) <= SLACK
 
 
 def until(table: jax.Array, horizon: jax.Array) -> jax.Array:

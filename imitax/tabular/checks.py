@@ -6,7 +6,7 @@ import numpy as np
 
 from imitax.core.config import is_concrete
 from imitax.core.errors import DataError
-from imitax.core.policies import SLACK
+from imitax.core.policies import check_distributions
 
 
 def check_mdp(mdp: Any, owner: str = "TabularMDP") -> None:
@@ -26,7 +26,12 @@ def check_mdp(mdp: Any, owner: str = "TabularMDP") -> None:
     for name in ("transition", "initial"):
         probabilities = getattr(mdp, name)
         if is_concrete(probabilities):
-            _check_sums(owner, name, np.asarray(probabilities, np.float64))
+            rows = np.asarray(probabilities)
+            check_distributions(
+                rows,
+                np.zeros(rows.shape[:-1], bool),
+                lambda place, name=name: f"{owner}: {name}{place or ''} is no distribution",
+            )
     for name in ("step_reward", "final_reward", "features"):
         values = getattr(mdp, name)
         if values is not None and is_concrete(values) and not np.all(np.isfinite(values)):
@@ -61,16 +66,3 @@ def _check_shapes(mdp: Any, owner: str) -> None:
             raise DataError(f"{owner}: {name} is {list(value.shape)}; give {list(size)}")
     if mdp.features is not None and (mdp.features.ndim != 3 or mdp.features.shape[:2] != pairs):
         raise DataError(f"{owner}: features are {list(mdp.features.shape)}; give {[*pairs, 'F']}")
-
-
-def _check_sums(owner: str, name: str, rows: np.ndarray) -> None:
-    mass = np.sum(rows, axis=-1)
-    # Not `<`: a NaN is refused too.
-    bad = ~((np.abs(mass - 1.0) <= SLACK) & np.all(rows >= 0, axis=-1))
-    if np.any(bad):
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise DataError(
-            f"{owner}: {name}{list(place) or ''} is no distribution: it sums to {mass[place]:.6g}, "
-            f"and its smallest entry is {np.min(rows[place]):.6g}; divide non-negative rows by "
-            "their sum"
-        )

@@ -141,6 +141,7 @@ class Program:
         """Of the experiment; the drawing of instances is not counted."""
         self._mesh, self._pool = mesh, pool or Pool()
         self._num_pairs: int | None = None
+        self._traces = 0
         started = time.perf_counter()
         scalar = jax.ShapeDtypeStruct((), jnp.int32)
         seeds = jax.ShapeDtypeStruct((width,), jnp.int32)
@@ -154,8 +155,13 @@ class Program:
             given = (*jax.eval_shape(drawing, *given[:3]), *shared)
             setup = setup._replace(env=other)
             self._num_pairs = other.num_states * other.num_actions
-        function = functools.partial(experiment if both is None else experiment_on, setup)
-        jitted = sharded(function, mesh, self.block, len(given) - 1)
+        run = functools.partial(experiment if both is None else experiment_on, setup)
+
+        def counted(*of_a_seed):
+            self._traces += 1
+            return run(*of_a_seed)
+
+        jitted = sharded(counted, mesh, self.block, len(given) - 1)
         self.compiled = self._make((setup, type(config), self.block), jitted, given)
         self.compile_seconds = time.perf_counter() - started
 
@@ -175,6 +181,7 @@ class Program:
         found = executables.load(place, given) if place else None
         if found is not None:
             return Made(found, 0, cache_counts.Counts(hits=1))
+        before = self._traces
         with _TRACING:
             lowered = lower(jitted, *given)
         options = compiler_options(self._num_pairs)
@@ -182,7 +189,7 @@ class Program:
             found = lowered.compile(compiler_options=options)
         if place:
             executables.save(place, found)
-        return Made(found, 1, cache)
+        return Made(found, self._traces - before, cache)
 
     @property
     def bytes_per_device(self) -> int | None:

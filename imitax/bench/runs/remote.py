@@ -176,7 +176,11 @@ def _places(sweep: Sweep) -> dict[Chunk, tuple[Group, Task]]:
     }
 
 
-_POOL = Pool()
+@functools.lru_cache(maxsize=2)
+def _pool(sweep: Sweep) -> Pool:
+    """Of the programs of a sweep, for as long as its places are known."""
+    del sweep
+    return Pool()
 
 
 @functools.lru_cache(maxsize=64)
@@ -184,4 +188,4 @@ def _program(sweep: Sweep, environment: str, names: tuple[str, ...]) -> Program:
     """The program of a group of a sweep, on all devices of this process."""
     groups = (group for group, _ in _places(sweep).values())
     found = next(one for one in groups if (one.env.spec, one.names) == (environment, names))
-    return seed_blocks.build(sweep, found, seed_mesh(len(jax.local_devices())), pool=_POOL)
+    return seed_blocks.build(sweep, found, seed_mesh(len(jax.local_devices())), pool=_pool(sweep))
